@@ -1,0 +1,48 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// Backend is what the server serves: the coordinator implements it. It is an interface
+// because this package must not import the coordinator. Errors carry a kind
+// (ha.Errorf), which becomes the gRPC status.
+type Backend interface {
+	// Hello: an agent, authenticated as h.Node, has dialed.
+	Hello(ctx context.Context, h ha.Hello) (ha.Welcome, error)
+	// Report stores an agent's report. Received is set by the backend.
+	Report(ctx context.Context, r ha.Report) error
+	// Orders returns the orders for node as they are given, until ctx ends. A second call
+	// for the same node takes over: the first channel is closed.
+	Orders(ctx context.Context, node ha.NodeName) (<-chan ha.Order, error)
+	// OrderDone is an agent's answer to an order.
+	OrderDone(ctx context.Context, r ha.OrderResult) error
+
+	// Status is the answer of `psw ha status`.
+	Status(ctx context.Context) (ha.ClusterStatus, error)
+	// Check judges readiness on the newest snapshot.
+	Check(ctx context.Context, r ha.CheckRequest) (ha.Readiness, error)
+	// Plan compares a policy (nil: the stored one) with what is registered. It changes nothing.
+	Plan(ctx context.Context, p *ha.Policy) (ha.PlanView, error)
+
+	// PreviewStart and PreviewEnd say what a maintenance start or end would do, and change nothing.
+	PreviewStart(ctx context.Context, r ha.MaintenanceRequest) (ha.Preview, error)
+	PreviewEnd(ctx context.Context, r ha.MaintenanceRequest) (ha.Preview, error)
+	// StartMaintenance and EndMaintenance store the intent and return at once. They are
+	// NotReady, with every blocker in the text, when it may not begin; asking again for
+	// what is already under way returns it (and takes over a new deadline).
+	StartMaintenance(ctx context.Context, r ha.MaintenanceRequest) (ha.Maintenance, error)
+	EndMaintenance(ctx context.Context, r ha.MaintenanceRequest) (ha.Maintenance, error)
+	// CancelMaintenance gives up an open maintenance safely. NotFound if there is none.
+	CancelMaintenance(ctx context.Context, node ha.NodeName, by string) (ha.Maintenance, error)
+	// Maintenances returns the newest maintenance of node, or with "" every open one.
+	Maintenances(ctx context.Context, node ha.NodeName) ([]ha.MaintenanceView, error)
+	// WatchMaintenance calls fn with the newest maintenance of node now and whenever it or
+	// its waits change, until fn fails or ctx ends.
+	WatchMaintenance(ctx context.Context, node ha.NodeName, fn func(ha.MaintenanceView) error) error
+	// Events calls fn with the journal's entries after seq, then, if follow, with new ones
+	// as they come, until fn fails or ctx ends.
+	Events(ctx context.Context, after uint64, follow bool, fn func(ha.Event) error) error
+}
