@@ -66,6 +66,10 @@ type Maintenance struct {
 	LatchAsked   time.Time `json:"latch_asked,omitzero"`
 	LatchSeen    time.Time `json:"latch_seen,omitzero"`
 	UnlatchAsked time.Time `json:"unlatch_asked,omitzero"`
+	// OnlineSeen is when, restoring, the HA manager first had the node online again.
+	OnlineSeen time.Time `json:"online_seen,omitzero"`
+	// RetryFrom forgets the failures before it: the operator asked again.
+	RetryFrom time.Time `json:"retry_from,omitzero"`
 
 	// Homes are the guests that lived on the node when it was drained, and those found
 	// there later, by SID: where each belongs.

@@ -191,7 +191,9 @@ type LocalGuest struct {
 	// Started is when the process began.
 	Started time.Time `json:"started,omitzero"`
 	// Incoming: a kvm process that is still waiting for a migration's state. It holds
-	// memory but is not the running guest.
+	// memory but is not the running guest. QEMU keeps -incoming in its command line after
+	// the state has arrived, so the flag means: started with -incoming, and the guest's
+	// configuration does not lie on this node (yet).
 	Incoming bool `json:"incoming,omitempty"`
 }
 
