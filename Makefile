@@ -1,25 +1,66 @@
 # Everything that is done with this repository has a target here; `make help` lists them.
-# Only Go is needed. Tools are built from tools/go.mod at pinned versions.
+# Only Go is needed. Tools are built from tools/*.mod at pinned versions, the first time they are used.
 
 GO      ?= go
 TOOL     = $(GO) tool -modfile=tools/go.mod
+LINT     = $(GO) tool -modfile=tools/lint.mod golangci-lint
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 STAMP    = -X github.com/casaeureka/psw-ha/pkg/version.stamped=$(VERSION)
 MAINS    = ./agent/cmd/psw-agent ./coordinator/cmd/psw-coordinator ./coordinator/cmd/psw ./e2e/lab/cmd/psw-lab
+SEEDS   ?= 100
+COUNT   ?= 6
 
 .DEFAULT_GOAL := help
+.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e bench clean
 
-.PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-##
-.PHONY: proto
-proto: ## generate the Go code of proto/ (builds buf the first time: about 5 minutes on 2 cores)
+build: ## build psw-agent, psw-coordinator, psw and psw-lab into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(STAMP)' -o bin/ $(MAINS)
+
+test: ## run every test that needs nothing but Go
+	$(GO) test ./...
+	$(GO) test -count=1 ./pkg/tidy
+
+check: fmt vet test proto-check lint ## everything that must hold before a change is accepted
+
+fmt: ## fail if a Go file is not formatted
+	@out=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
+	if [ -n "$$out" ]; then echo "not formatted, run gofmt -w:"; echo "$$out"; exit 1; fi
+
+vet: ## go vet
+	$(GO) vet ./...
+
+tidy: ## the rules of the house: imports, purity, package comments
+	$(GO) test -count=1 -v ./pkg/tidy
+
+lint: ## golangci-lint (builds it the first time: a few minutes)
+	$(LINT) run ./...
+
+proto: ## generate the Go code of proto/ (builds buf the first time: a few minutes)
 	$(TOOL) buf format -w
 	$(TOOL) buf lint
 	$(TOOL) buf generate
 
-.PHONY: proto-check
 proto-check: ## fail if the committed generated code is not what proto/ says
 	GO="$(GO)" ./tools/proto-check
+
+demo: build ## a whole maintenance and a power cut on a simulated cluster, unattended
+	bin/psw-lab demo
+
+lab: build ## a simulated three-node cluster to use psw against by hand
+	bin/psw-lab
+
+sim: ## seeded chaos against the whole coordinator: make sim SEEDS=1000
+	$(GO) test -count=1 -timeout 60m ./e2e -run Simulation -seeds=$(SEEDS)
+
+e2e: ## the whole system with real binaries, sockets and TLS on the simulated cluster
+	$(GO) test -count=1 ./e2e/...
+
+bench: ## the benchmarks, several times each; prints the medians
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./... > bench.out || { cat bench.out; exit 1; }
+	$(TOOL) benchstat bench.out
+
+clean: ## remove what was built
+	rm -rf bin bench.out
