@@ -36,10 +36,22 @@ type Report struct {
 
 // ProbeFailure says that a probe could not look, and why. It becomes UNKNOWN, never PASS.
 type ProbeFailure struct {
-	// Probe is nfs, watchdog, corosync, lrm, guests or system.
+	// Probe is the probe's name: see the constants.
 	Probe  string `json:"probe"`
 	Reason string `json:"reason"`
 }
+
+// Names of the probes, and which part of a report each fills in.
+const (
+	ProbeSystem       = "system"        // System, but for the two about pmxcfs
+	ProbePmxcfs       = "pmxcfs"        // System.PmxcfsMounted and PmxcfsWritable
+	ProbeNFS          = "nfs"           // Mounts
+	ProbeWatchdog     = "watchdog"      // Watchdog
+	ProbeCorosync     = "corosync"      // Corosync
+	ProbeLRM          = "lrm"           // HA
+	ProbeGuests       = "guests"        // Running
+	ProbeGuestConfigs = "guest_configs" // GuestConfigs
+)
 
 // System is the node at large.
 type System struct {
