@@ -1,0 +1,405 @@
+package rpc
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"pgregory.net/rapid"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+	hav1 "github.com/casaeureka/psw-ha/proto/psw/ha/v1"
+)
+
+// The fields that do not travel, because the server knows better.
+var stayHome = map[string]string{
+	"ha.Report.Received":       "the coordinator's clock says when a report arrived",
+	"ha.MaintenanceRequest.By": "the client's certificate says who asks",
+}
+
+// deeds are the variants of ha.OrderDeed; TestEveryDeedIsAMessage keeps the list complete.
+var deeds = []ha.OrderDeed{ha.SetNodeMaintenance{Node: "node3", On: true}}
+
+// A trip is one type's way over the network and back.
+type trip struct {
+	travel func(any) (any, error)
+	encode func(any) proto.Message
+	draw   func(*rapid.T) any
+}
+
+// trips holds a trip for every type that the methods of Backend mention.
+var trips = map[reflect.Type]trip{
+	reflect.TypeFor[ha.Hello]():              tripOf(encodeHello, (*decoder).hello),
+	reflect.TypeFor[ha.Welcome]():            tripOf(encodeWelcome, (*decoder).welcome),
+	reflect.TypeFor[ha.Report]():             tripOf(encodeReport, (*decoder).report),
+	reflect.TypeFor[ha.Order]():              tripOf(encodeOrder, (*decoder).order),
+	reflect.TypeFor[ha.OrderResult]():        tripOf(encodeOrderResult, (*decoder).orderResult),
+	reflect.TypeFor[ha.ClusterStatus]():      tripOf(encodeClusterStatus, (*decoder).clusterStatus),
+	reflect.TypeFor[ha.CheckRequest]():       tripOf(encodeCheckRequest, (*decoder).checkRequest),
+	reflect.TypeFor[ha.Readiness]():          tripOf(encodeReadiness, (*decoder).readiness),
+	reflect.TypeFor[ha.Policy]():             tripOf(encodePolicyValue, decodePolicyValue),
+	reflect.TypeFor[ha.PlanView]():           tripOf(encodePlanView, (*decoder).planView),
+	reflect.TypeFor[ha.MaintenanceRequest](): tripOf(encodeMaintenanceRequest, (*decoder).maintenanceRequest),
+	reflect.TypeFor[ha.Preview]():            tripOf(encodePreview, (*decoder).preview),
+	reflect.TypeFor[ha.Maintenance]():        tripOf(encodeMaintenance, (*decoder).maintenance),
+	reflect.TypeFor[ha.MaintenanceView]():    tripOf(encodeMaintenanceView, (*decoder).maintenanceView),
+	reflect.TypeFor[ha.Event]():              tripOf(encodeEvent, (*decoder).event),
+}
+
+func encodePolicyValue(p ha.Policy) *hav1.Policy             { return encodePolicy(&p) }
+func decodePolicyValue(d *decoder, m *hav1.Policy) ha.Policy { return *d.policy(m) }
+
+func tripOf[T any, M proto.Message](encode func(T) M, convert func(*decoder, M) T) trip {
+	values := rapid.MakeCustom[T](generators())
+	return trip{
+		travel: func(v any) (any, error) {
+			b, err := proto.Marshal(encode(v.(T)))
+			if err != nil {
+				return nil, err
+			}
+			m := encode(v.(T)).ProtoReflect().New().Interface().(M)
+			if err := proto.Unmarshal(b, m); err != nil {
+				return nil, err
+			}
+			return decode(m, convert)
+		},
+		encode: func(v any) proto.Message { return encode(v.(T)) },
+		draw:   func(t *rapid.T) any { return values.Draw(t, "value") },
+	}
+}
+
+func generators() rapid.MakeConfig {
+	times := rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "never") {
+			return time.Time{}
+		}
+		return time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"), rapid.Int64Range(0, 1e9-1).Draw(t, "ns")).UTC()
+	})
+	sids := rapid.Custom(func(t *rapid.T) ha.SID {
+		return rapid.SampledFrom([]ha.SID{{}, {Kind: ha.VM, ID: 100}, {Kind: ha.CT, ID: 999999999}}).Draw(t, "sid")
+	})
+	addrs := rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1%vmbr0")})
+	return rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
+		reflect.TypeFor[time.Time]():    times.AsAny(),
+		reflect.TypeFor[ha.SID]():       sids.AsAny(),
+		reflect.TypeFor[netip.Addr]():   addrs.AsAny(),
+		reflect.TypeFor[ha.OrderDeed](): rapid.SampledFrom(deeds).AsAny(),
+	}}
+}
+
+func diff(want, got any) string {
+	return cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, ha.SID{}))
+}
+
+// Every type that Backend speaks in can travel: a type without a trip is not tested.
+func TestEveryTypeOfBackendTravels(t *testing.T) {
+	for m := range reflect.TypeFor[Backend]().Methods() {
+		for _, typ := range structsIn(m.Type) {
+			if _, ok := trips[typ]; !ok {
+				t.Errorf("Backend.%s speaks of %s: convert it and list it in trips", m.Name, typ)
+			}
+		}
+	}
+}
+
+// structsIn returns the structs of package ha that a type mentions, not their fields.
+func structsIn(typ reflect.Type) (found []reflect.Type) {
+	switch typ.Kind() {
+	case reflect.Func:
+		for in := range typ.Ins() {
+			found = append(found, structsIn(in)...)
+		}
+		for out := range typ.Outs() {
+			found = append(found, structsIn(out)...)
+		}
+	case reflect.Pointer, reflect.Slice, reflect.Chan:
+		return structsIn(typ.Elem())
+	case reflect.Struct:
+		return []reflect.Type{typ}
+	}
+	return found
+}
+
+// A value whose every field is set comes back whole, and sets every field of its message:
+// a field forgotten on either side, or in one direction only, fails here.
+func TestEveryFieldSurvives(t *testing.T) {
+	for typ, trip := range trips {
+		t.Run(typ.Name(), func(t *testing.T) {
+			v := reflect.New(typ).Elem()
+			(&filler{}).fill(t, typ.String(), v)
+			got, err := trip.travel(v.Interface())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := diff(v.Interface(), got); d != "" {
+				t.Errorf("lost on the way (-sent +received):\n%s", d)
+			}
+			wantAllSet(t, trip.encode(v.Interface()).ProtoReflect())
+		})
+	}
+}
+
+// Whatever the values are, empty ones included, they come back as they were.
+func TestEveryValueSurvives(t *testing.T) {
+	for typ, trip := range trips {
+		t.Run(typ.Name(), rapid.MakeCheck(func(t *rapid.T) {
+			v := reflect.New(typ).Elem()
+			v.Set(reflect.ValueOf(trip.draw(t)))
+			leaveHome(v)
+			got, err := trip.travel(v.Interface())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := diff(v.Interface(), got); d != "" {
+				t.Fatalf("changed on the way (-sent +received):\n%s", d)
+			}
+		}))
+	}
+}
+
+// An empty list arrives as an empty list, which JSON writes as [], never as null.
+func TestEmptyListsAreNotNil(t *testing.T) {
+	for typ, trip := range trips {
+		got, err := trip.travel(reflect.New(typ).Elem().Interface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range nilLists(typ.String(), reflect.ValueOf(got)) {
+			t.Errorf("%s arrives as nil", name)
+		}
+	}
+}
+
+func nilLists(name string, v reflect.Value) (found []string) {
+	switch v.Kind() {
+	case reflect.Slice:
+		if v.IsNil() {
+			return []string{name}
+		}
+	case reflect.Struct:
+		for field, value := range v.Fields() {
+			if field.IsExported() {
+				found = append(found, nilLists(name+"."+field.Name, value)...)
+			}
+		}
+	}
+	return found
+}
+
+// A filler sets every field to a value that occurs nowhere else.
+type filler struct{ n int }
+
+func (f *filler) fill(t *testing.T, name string, v reflect.Value) {
+	f.n++
+	switch x := v.Addr().Interface().(type) {
+	case *time.Time:
+		*x = time.Unix(int64(1e9+f.n), int64(f.n)).UTC()
+		return
+	case *ha.SID:
+		*x = ha.SID{Kind: ha.VM, ID: f.n}
+		return
+	case *netip.Addr:
+		*x = netip.AddrFrom4([4]byte{10, 0, byte(f.n >> 8), byte(f.n)})
+		return
+	case *ha.OrderDeed:
+		*x = deeds[0]
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(f.n))
+	case reflect.Uint64:
+		v.SetUint(uint64(f.n))
+	case reflect.Float64:
+		v.SetFloat(float64(f.n))
+	case reflect.String:
+		v.SetString(fmt.Sprintf("text %d", f.n))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		f.fill(t, name, v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		f.fill(t, name, v.Index(0))
+		f.fill(t, name, v.Index(1))
+	case reflect.Struct:
+		for field, value := range v.Fields() {
+			if full := v.Type().String() + "." + field.Name; stayHome[full] == "" {
+				f.fill(t, full, value)
+			}
+		}
+	default:
+		t.Fatalf("%s: a filler does not know %s", name, v.Type())
+	}
+}
+
+// leaveHome clears the fields of a struct that do not travel.
+func leaveHome(v reflect.Value) {
+	for field, value := range v.Fields() {
+		if stayHome[v.Type().String()+"."+field.Name] != "" {
+			value.SetZero()
+		}
+	}
+}
+
+// wantAllSet demands that every field of a message is set, and one of each oneof.
+func wantAllSet(t *testing.T, m protoreflect.Message) {
+	t.Helper()
+	d := m.Descriptor()
+	if d.FullName().Parent() == "google.protobuf" {
+		return
+	}
+	for k := range d.Fields().Len() {
+		f := d.Fields().Get(k)
+		if o := f.ContainingOneof(); o != nil && m.WhichOneof(o) != nil && m.WhichOneof(o) != f {
+			continue
+		}
+		switch {
+		case !m.Has(f):
+			t.Errorf("nothing sets %s", f.FullName())
+		case f.Kind() == protoreflect.MessageKind && f.IsList():
+			wantAllSet(t, m.Get(f).List().Get(0).Message())
+		case f.Kind() == protoreflect.MessageKind:
+			wantAllSet(t, m.Get(f).Message())
+		}
+	}
+}
+
+// What agents can be told is closed; each variant must be in the protocol.
+func TestEveryDeedIsAMessage(t *testing.T) {
+	var want, got []string
+	files, err := filepath.Glob("../ha/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("cannot read package ha: %v, %d files", err, len(files))
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv != nil && f.Name.Name == "orderDeed" {
+				want = append(want, f.Recv.List[0].Type.(*ast.Ident).Name)
+			}
+		}
+	}
+	for _, deed := range deeds {
+		got = append(got, reflect.TypeOf(deed).Name())
+		back, err := trips[reflect.TypeFor[ha.Order]()].travel(ha.Order{Deed: deed})
+		if err != nil || back.(ha.Order).Deed != deed {
+			t.Errorf("order to %s arrives as %v, %v", deed, back, err)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("deeds of package ha and of the protocol differ (-ha +rpc):\n%s", d)
+	}
+}
+
+func TestAnOrderOfAnUnknownDeedHasNone(t *testing.T) {
+	o, err := decode(&hav1.Order{Id: "o1"}, (*decoder).order)
+	if err != nil || o.Deed != nil {
+		t.Errorf("order of an unknown deed: %v, %v; want one without a deed", o, err)
+	}
+}
+
+func TestWhatNamesNoGuestOrAddressIsInvalid(t *testing.T) {
+	_, err := decode(&hav1.Report{Running: []*hav1.LocalGuest{{Sid: "lxc:7"}}}, (*decoder).report)
+	if ha.KindOf(err) != ha.Invalid || !strings.Contains(err.Error(), `"lxc:7"`) {
+		t.Errorf("report with a bad SID: %v, want an Invalid error that quotes it", err)
+	}
+	_, err = decode(&hav1.Policy{Hosts: []*hav1.Host{{Ip: "10.0.0"}}}, (*decoder).policy)
+	if ha.KindOf(err) != ha.Invalid || !strings.Contains(err.Error(), `"10.0.0"`) {
+		t.Errorf("policy with a bad address: %v, want an Invalid error that quotes it", err)
+	}
+}
+
+// One odd byte in what a machine says must not keep the whole report from being sent.
+func TestOddBytesTravelAsReplacementCharacters(t *testing.T) {
+	r := ha.Report{Node: "node1", Watchdog: ha.Watchdog{Loaded: []string{"soft\xffdog"}}, Mounts: []ha.Mount{{Options: "rw,\xfe"}}}
+	if _, err := proto.Marshal(encodeReport(r)); err == nil {
+		t.Fatal("protobuf accepts invalid UTF-8 now: legible is not needed any more")
+	}
+	b, err := proto.Marshal(legible(encodeReport(r)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m hav1.Report
+	if err := proto.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	if m.Watchdog.Loaded[0] != "soft\uFFFDdog" || m.Mounts[0].Options != "rw,\uFFFD" {
+		t.Errorf("received %q and %q", m.Watchdog.Loaded, m.Mounts[0].Options)
+	}
+	if r.Watchdog.Loaded[0] != "soft\xffdog" {
+		t.Error("the sender's own report was changed")
+	}
+}
+
+// Every agent reports every five seconds, so a report of a busy node must stay small.
+func TestAReportOfAHundredGuestsIsSmall(t *testing.T) {
+	if n := proto.Size(encodeReport(busyReport())); n > 10_000 {
+		t.Errorf("a report of 100 guests takes %d bytes, want at most 10000", n)
+	}
+}
+
+func busyReport() ha.Report {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+	r := ha.Report{
+		Node: "node1", Agent: "1.0.0", Taken: at, Took: 12345678, Generation: 7, Coordinator: "0190f3c2-coordinator",
+		System: ha.System{BootID: "5f0d6b1e-6a52-4c9b-8f8e-1f3f3f0a1b2c", Kernel: "7.0.2-6-pve", Uptime: time.Hour, CPUs: 32,
+			Load1: 1.5, MemoryTotal: 1 << 38, MemoryAvailable: 1 << 37, PVEVersion: "9.2.11", PVEHAVersion: "5.2.0",
+			PmxcfsMounted: true, PmxcfsWritable: true},
+		Mounts: []ha.Mount{{Source: "10.10.0.50:/mnt/pool/psw", Path: "/mnt/shared", Type: "nfs4", Version: "4.2", Server: "10.10.0.50",
+			Hard: true, Options: strings.Repeat("rw,relatime,", 20), Answering: true, Took: 912345, Total: 1 << 43, Free: 1 << 42, RTT: 345678}},
+		Corosync: ha.Corosync{Running: true, NodeID: 1, Quorate: true, Votes: 3, Expected: 3, Quorum: 2, Members: []int{1, 2, 3}},
+		HA:       ha.LocalHA{LRMRunning: true, CRMRunning: true, LRMState: "active", LRMMode: "active", LRMAt: at, Master: "node2", MasterAt: at},
+	}
+	for k := range 100 {
+		sid := ha.SID{Kind: ha.VM, ID: 100 + k}
+		r.Running = append(r.Running, ha.LocalGuest{SID: sid, PID: 1000000 + k, Started: at})
+		r.GuestConfigs = append(r.GuestConfigs, ha.GuestConfig{SID: sid, Name: fmt.Sprintf("application-%d", k), Storages: []string{"local-zfs", "psw"}, OnBoot: true})
+	}
+	return r
+}
+
+func BenchmarkEncodeReport(b *testing.B) {
+	r := busyReport()
+	for b.Loop() {
+		m, err := proto.Marshal(legible(encodeReport(r)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(len(m)))
+	}
+}
+
+func BenchmarkDecodeReport(b *testing.B) {
+	raw, err := proto.Marshal(encodeReport(busyReport()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		var m hav1.Report
+		if err := proto.Unmarshal(raw, &m); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := decode(&m, (*decoder).report); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
