@@ -1,0 +1,110 @@
+package check
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// Codes of the checks on the HA manager as a whole.
+const (
+	HADisarmed     ha.Code = "HA_DISARMED"
+	CRMMasterStale ha.Code = "CRM_MASTER_STALE"
+	ShutdownPolicy ha.Code = "SHUTDOWN_POLICY"
+	AutoRebalance  ha.Code = "AUTO_REBALANCE"
+)
+
+// statusAgeMax is when Proxmox itself calls a CRM or LRM status "old timestamp - dead?"
+// (pve-ha-manager 5.2.0, status API).
+const statusAgeMax = 30 * time.Second
+
+var managerChecks = []Check{
+	{Code: HADisarmed, Title: "HA is armed", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partHA}, cluster: haDisarmed},
+	{Code: CRMMasterStale, Title: "a CRM leads", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, QuorumLost}, parts: []string{partHA, partResources}, cluster: crmMasterStale},
+	{Code: ShutdownPolicy, Title: "a node that is shut down hands its guests over", Minimum: ha.Notice, Production: ha.Warn,
+		DependsOn: []ha.Code{APINotAnswering}, parts: []string{partOptions}, cluster: shutdownPolicy},
+	{Code: AutoRebalance, Title: "nothing moves unasked", Minimum: ha.Notice, Production: ha.Notice,
+		DependsOn: []ha.Code{APINotAnswering}, parts: []string{partOptions}, cluster: autoRebalance},
+}
+
+func haDisarmed(w *world) []verdict {
+	h := w.s.Inventory.HA
+	switch h.Armed {
+	case "disarming", "disarmed":
+		return []verdict{broken(clusterSubject, fmt.Sprintf("the HA stack is %s (%s): nothing is restarted or fenced", h.Armed, h.DisarmMode),
+			"ha-manager crm-command arm-ha")}
+	case "armed", "standby":
+		return []verdict{pass(clusterSubject, "%s", h.Armed)}
+	case "":
+		return []verdict{w.disarmable()}
+	}
+	return []verdict{unknown(clusterSubject, "the HA manager says %q, which is no word of pve-ha-manager 5.2", h.Armed)}
+}
+
+// disarmable judges an HA manager that does not say whether it is armed: one before
+// 5.1.3 cannot be disarmed, a later one always says.
+func (w *world) disarmable() verdict {
+	const firstToTell = "5.1.3"
+	for _, name := range w.nodes {
+		r, why, ok := w.answered(name, probeSystem)
+		switch v := r.System.PVEHAVersion; {
+		case !ok:
+			return unknown(clusterSubject, "the HA manager does not say, and %s", why)
+		case v == "" || compareVersion(v, firstToTell) >= 0:
+			return unknown(clusterSubject, "the HA manager does not say, but %s has version %q that should", name, v)
+		}
+	}
+	return pass(clusterSubject, "pve-ha-manager before %s is always armed", firstToTell)
+}
+
+// crmMasterStale uses the master node's own clock where its agent reports, so that a
+// wrong clock elsewhere looks neither fresh nor dead.
+func crmMasterStale(w *world) []verdict {
+	h := w.s.Inventory.HA
+	const remedy = "on every node: systemctl restart pve-ha-crm, then ha-manager status"
+	if !w.used() {
+		return []verdict{skip(clusterSubject, "there are no HA resources: the CRM may be idle")}
+	}
+	if h.Master == "" {
+		return []verdict{broken(clusterSubject, "there are HA resources, but no CRM has become master", remedy)}
+	}
+	at, now := h.MasterAt, w.s.Inventory.At
+	if r, _, ok := w.answered(h.Master, probeLRM); ok && r.HA.Master == h.Master && !r.HA.MasterAt.IsZero() {
+		at, now = r.HA.MasterAt, r.Taken
+	}
+	switch age := now.Sub(at); {
+	case at.IsZero():
+		return []verdict{unknown(clusterSubject, "%s is master, but does not say when it last worked", h.Master)}
+	case age > statusAgeMax:
+		return []verdict{broken(clusterSubject, fmt.Sprintf("%s is master, but has not worked for %s; another node takes over 120 s after it stopped", h.Master, span(age)), remedy)}
+	default:
+		return []verdict{pass(clusterSubject, "%s, %s ago", h.Master, span(max(age, 0)))}
+	}
+}
+
+func shutdownPolicy(w *world) []verdict {
+	switch p := w.s.Inventory.Options.ShutdownPolicy; p {
+	case "migrate":
+		return []verdict{pass(clusterSubject, "shutdown_policy is migrate")}
+	case "":
+		return []verdict{unknown(clusterSubject, "the datacenter options were read without a shutdown policy")}
+	default:
+		return []verdict{broken(clusterSubject, fmt.Sprintf("shutdown_policy is %s: a reboot without maintenance stops or freezes the guests of the node", p),
+			"pvesh set /cluster/options --ha shutdown_policy=migrate")}
+	}
+}
+
+func autoRebalance(w *world) []verdict {
+	o := w.s.Inventory.Options
+	const remedy = "Datacenter, Options, Cluster Resource Scheduling: switch it off, or know that targets may leave their preferred node"
+	switch {
+	case o.AutoRebalance:
+		return []verdict{broken(clusterSubject, "Proxmox moves HA guests by load on its own (ha-auto-rebalance)", remedy)}
+	case o.RebalanceOnStart:
+		return []verdict{broken(clusterSubject, "Proxmox chooses the node when an HA guest starts (ha-rebalance-on-start)", remedy)}
+	}
+	return []verdict{pass(clusterSubject, "no automatic rebalancing")}
+}

@@ -1,0 +1,144 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// Codes of the checks on votes.
+const (
+	NodeNotQuorate       ha.Code = "NODE_NOT_QUORATE"
+	QuorumLost           ha.Code = "QUORUM_LOST"
+	QuorumTwoNodeMode    ha.Code = "QUORUM_TWO_NODE_MODE"
+	QuorumExpectedLow    ha.Code = "QUORUM_EXPECTED_LOW"
+	QDeviceNotVoting     ha.Code = "QDEVICE_NOT_VOTING"
+	QuorumTooFewVotes    ha.Code = "QUORUM_TOO_FEW_VOTES"
+	QuorumNoLossTolerant ha.Code = "QUORUM_NO_LOSS_TOLERATED"
+)
+
+var quorumChecks = []Check{
+	{Code: NodeNotQuorate, Title: "the node is in the quorate part of the cluster", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: nodeNotQuorate},
+	{Code: QuorumLost, Title: "the cluster is quorate", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partCluster}, cluster: quorumLost},
+	{Code: QuorumTwoNodeMode, Title: "a majority is needed for quorum", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: quorumTwoNodeMode},
+	{Code: QuorumExpectedLow, Title: "every member's vote is expected", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partNodes}, cluster: quorumExpectedLow},
+	{Code: QDeviceNotVoting, Title: "the QDevice votes", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: qdeviceNotVoting},
+	{Code: QuorumTooFewVotes, Title: "there are three votes or more", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, ClusterTooSmall}, cluster: quorumTooFewVotes},
+	{Code: QuorumNoLossTolerant, Title: "quorum survives the loss of a node", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, ClusterTooSmall, QuorumLost, QuorumTooFewVotes}, cluster: quorumNoLossTolerated},
+}
+
+func nodeNotQuorate(n node) verdict {
+	c := n.Corosync
+	if !c.Running {
+		return unknown("", "corosync does not answer")
+	}
+	if !c.Quorate {
+		return broken("", fmt.Sprintf("%d of %d votes, quorum is %d: the node resets itself if it holds HA guests, and /etc/pve is read-only",
+			c.Votes, c.Expected, c.Quorum),
+			"bring the other nodes back, or their network; do not lower pvecm expected while the others may be running: both sides would start the same guests")
+	}
+	return pass("", "%d of %d votes, quorum is %d", c.Votes, c.Expected, c.Quorum)
+}
+
+func quorumLost(w *world) []verdict {
+	i := w.s.Inventory
+	if !i.Cluster.Quorate {
+		return []verdict{broken(clusterSubject, fmt.Sprintf("%s sees %d of %d nodes", i.Source, i.Cluster.Votes, i.Cluster.Expected),
+			"bring nodes back until a majority is online; a QDevice adds a vote; pvecm expected is the last and dangerous way")}
+	}
+	return []verdict{pass(clusterSubject, "%d of %d nodes are online", i.Cluster.Votes, i.Cluster.Expected)}
+}
+
+func quorumTwoNodeMode(n node) verdict {
+	if !n.Corosync.Running {
+		return unknown("", "corosync does not answer")
+	}
+	if slices.Contains(n.Corosync.Flags, "2Node") {
+		return broken("", "corosync runs in two_node mode: when the nodes lose sight of each other both stay quorate and start the same guests",
+			"pvecm qdevice setup ADDRESS, then remove two_node from /etc/pve/corosync.conf and raise config_version")
+	}
+	return pass("", "quorum is %d of %d votes", n.Corosync.Quorum, n.Corosync.Expected)
+}
+
+// quorumExpectedLow finds a forgotten `pvecm expected`: with fewer votes expected than
+// there are nodes, two halves can be quorate at once.
+func quorumExpectedLow(w *world) []verdict {
+	r, why, ok := w.voter()
+	if !ok {
+		return []verdict{unknown(clusterSubject, "%s", why)}
+	}
+	members := len(w.s.Inventory.Nodes)
+	if r.Corosync.Expected < members {
+		return []verdict{broken(clusterSubject, fmt.Sprintf("corosync on %s expects %d votes, but the cluster has %d nodes", r.Node, r.Corosync.Expected, members),
+			fmt.Sprintf("once all nodes are back: pvecm expected %d", members))}
+	}
+	return []verdict{pass(clusterSubject, "%d votes are expected of %d nodes", r.Corosync.Expected, members)}
+}
+
+func qdeviceNotVoting(n node) verdict {
+	declared := n.w.policy.Cluster.QDevice
+	c := n.Corosync
+	switch {
+	case declared == nil && !c.QDevice:
+		return skip("", "there is no QDevice")
+	case !c.Running:
+		return unknown("", "corosync does not answer")
+	case !c.QDevice:
+		return broken("", "network.yml declares a QDevice, but corosync here has none", fmt.Sprintf("pvecm qdevice setup %s", declared.Host))
+	case !c.QDeviceAlive:
+		return broken("", "corosync has a QDevice that does not vote", "systemctl status corosync-qdevice; on the QDevice host: systemctl status corosync-qnetd; is TCP 5403 open?")
+	}
+	return pass("", "it votes")
+}
+
+func quorumTooFewVotes(w *world) []verdict {
+	r, why, ok := w.voter()
+	if !ok {
+		return []verdict{unknown(clusterSubject, "%s", why)}
+	}
+	if r.Corosync.Expected < 3 {
+		return []verdict{broken(clusterSubject, fmt.Sprintf("corosync expects %d votes: no node may ever be lost", r.Corosync.Expected),
+			"add a third node (pvecm add), or a QDevice: pvecm qdevice setup ADDRESS")}
+	}
+	return []verdict{pass(clusterSubject, "%d votes", r.Corosync.Expected)}
+}
+
+func quorumNoLossTolerated(w *world) []verdict {
+	r, why, ok := w.voter()
+	if !ok {
+		return []verdict{unknown(clusterSubject, "%s", why)}
+	}
+	c := r.Corosync
+	if c.Votes-c.Quorum < 1 {
+		return []verdict{broken(clusterSubject, fmt.Sprintf("%d of %d votes are there and quorum is %d: the next loss stops everything", c.Votes, c.Expected, c.Quorum),
+			"bring the missing nodes or the QDevice back")}
+	}
+	return []verdict{pass(clusterSubject, "%d of %d votes are there, quorum is %d: %d may be lost", c.Votes, c.Expected, c.Quorum, c.Votes-c.Quorum)}
+}
+
+// voter is the report to count votes by: of the quorate nodes the first by name, else
+// of those whose corosync answers. A minority's count is no cluster's count.
+func (w *world) voter() (r ha.Report, why string, ok bool) {
+	why = "no agent reports a corosync that answers"
+	for _, name := range w.nodes {
+		candidate, _, answered := w.answered(name, probeCorosync)
+		if !answered || !candidate.Corosync.Running {
+			continue
+		}
+		if candidate.Corosync.Quorate {
+			return candidate, "", true
+		}
+		if !ok {
+			r, ok = candidate, true
+		}
+	}
+	return r, why, ok
+}

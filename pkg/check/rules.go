@@ -1,0 +1,92 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// Codes of the checks on HA rules.
+const (
+	RuleHasErrors           ha.Code = "RULE_HAS_ERRORS"
+	TargetPreferenceMissing ha.Code = "TARGET_PREFERENCE_MISSING"
+	TargetNotConfined       ha.Code = "TARGET_NOT_CONFINED"
+)
+
+var ruleChecks = []Check{
+	{Code: RuleHasErrors, Title: "the HA manager honours every rule", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: inventoryCauses, parts: []string{partRules, partGuests}, cluster: ruleHasErrors},
+	{Code: TargetPreferenceMissing, Title: "a rule prefers the target's node", Minimum: ha.Warn, Production: ha.Warn,
+		DependsOn: registeredCauses, parts: []string{partGuests, partRules}, target: targetPreferenceMissing},
+	{Code: TargetNotConfined, Title: "a rule keeps a strict target on its nodes", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: registeredCauses, parts: []string{partGuests, partRules}, target: targetNotConfined},
+}
+
+func ruleHasErrors(w *world) []verdict {
+	var list []verdict
+	for _, r := range w.s.Inventory.Rules {
+		if len(r.Errors) == 0 || r.Disabled {
+			continue
+		}
+		v := broken(r.ID, fmt.Sprintf("the HA manager ignores it: %s; it would bind %s", joined(r.Errors), joined(r.Resources)),
+			fmt.Sprintf("ha-manager rules config; correct or remove it: ha-manager rules remove %s", r.ID))
+		v.targets = w.of(r.Resources...)
+		list = append(list, v)
+	}
+	if list == nil {
+		return []verdict{pass(clusterSubject, "%d rules", len(w.s.Inventory.Rules))}
+	}
+	return list
+}
+
+// best are the nodes of a rule with the highest priority: the highest number wins.
+func best(r ha.Rule) []ha.NodeName {
+	top := r.Nodes[0].Priority
+	for _, n := range r.Nodes {
+		top = max(top, n.Priority)
+	}
+	var list []ha.NodeName
+	for _, n := range r.Nodes {
+		if n.Priority == top {
+			list = append(list, n.Node)
+		}
+	}
+	return list
+}
+
+func targetPreferenceMissing(w *world, m managed) verdict {
+	if m.err != nil {
+		return unknown("", "%v", m.err)
+	}
+	if m.Node == "" {
+		return skip("", "it has no preferred node")
+	}
+	r, ok := w.affinities[m.guest.SID]
+	if !ok {
+		return broken("", fmt.Sprintf("no HA rule prefers %s for %s: the HA manager starts it anywhere", m.Node, m.guest.SID), applyRemedy)
+	}
+	if top := best(r); !slices.Contains(top, m.Node) {
+		return broken("", fmt.Sprintf("rule %s prefers %s, network.yml %s", r.ID, joined(top), m.Node), applyRemedy)
+	}
+	return pass("", "rule %s: %s", r.ID, r.NodesText())
+}
+
+func targetNotConfined(w *world, m managed) verdict {
+	if m.err != nil {
+		return unknown("", "%v", m.err)
+	}
+	if !m.Options.Strict || len(m.Options.Nodes) == 0 {
+		return skip("", "it may run on any node")
+	}
+	r, ok := w.affinities[m.guest.SID]
+	if !ok || !r.Strict {
+		return broken("", fmt.Sprintf("network.yml keeps it on %s, but no strict rule does: %s may be started where it does not work", joined(m.Options.Nodes), m.guest.SID), applyRemedy)
+	}
+	for _, n := range r.Nodes {
+		if !slices.Contains(m.Options.Nodes, n.Node) {
+			return broken("", fmt.Sprintf("rule %s also allows %s", r.ID, n.Node), applyRemedy)
+		}
+	}
+	return pass("", "rule %s: %s, strict", r.ID, r.NodesText())
+}
