@@ -26,6 +26,11 @@ type Node struct {
 	Uptime time.Duration `json:"uptime,omitempty"`
 }
 
+// HostReserve is the memory a node of that size keeps for itself, in bytes: hypervisor,
+// page cache, ZFS ARC, daemons. Proxmox has no such figure; five percent, and at least
+// one GiB, is what its documentation's sizing examples leave free.
+func HostReserve(total int64) int64 { return max(1<<30, total/100*5) }
+
 // Member is one node as gossip sees it: a second opinion on liveness beside corosync's.
 type Member struct {
 	Name NodeName `json:"name"`
