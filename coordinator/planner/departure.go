@@ -65,10 +65,13 @@ func (w *world) departures(node ha.NodeName, opts ha.MaintenanceOptions) []depar
 			continue
 		}
 		runs := w.running(g)
-		here := w.at(g) == node
-		svc, known := w.Inventory.HA.Service(g.SID)
-		if !here && !(known && svc.Node == node && !runs) {
-			continue
+		if w.at(g) != node {
+			if runs {
+				continue
+			}
+			if svc, known := w.Inventory.HA.Service(g.SID); !known || svc.Node != node {
+				continue
+			}
 		}
 		_, managed := w.resource(g.SID)
 		if !runs && !managed {

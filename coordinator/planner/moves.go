@@ -120,13 +120,14 @@ func (w *world) moveFailed(mv ha.Move) string {
 	age := w.At.Sub(mv.Asked)
 	var lastTask *ha.Task
 	for _, t := range w.tasksOf[strconv.Itoa(mv.SID.ID)] {
-		if !taskDoes(t.Type, mv.Method) && !(mv.HA && hasPart(t.Type)) || t.Started.Before(mv.Asked.Add(-taskClockSlack)) {
+		does := taskDoes(t.Type, mv.Method) && t.Node == mv.From
+		if !does && !(mv.HA && hasPart(t.Type)) || t.Started.Before(mv.Asked.Add(-taskClockSlack)) {
 			continue
 		}
 		if t.Ended.IsZero() {
 			return "" // something is still at work
 		}
-		if lastTask == nil {
+		if lastTask == nil && does {
 			lastTask = &t
 		}
 	}
@@ -134,6 +135,9 @@ func (w *world) moveFailed(mv ha.Move) string {
 		if svc, ok := w.Inventory.HA.Service(mv.SID); ok && (svc.Moving() || svc.Command != "") {
 			return ""
 		}
+	}
+	if other := w.elsewhere(mv); other != "" {
+		return "it is on " + string(other) + " instead"
 	}
 	gone := mv.To != "" && !w.online(mv.To)
 	switch {
@@ -149,6 +153,16 @@ func (w *world) moveFailed(mv ha.Move) string {
 		return "Proxmox shows no task for it"
 	case age > moveUnseenMax+moveSettleMax && mv.HA:
 		return "it is not where it was to go, and nothing is at work on it"
+	}
+	return ""
+}
+
+// elsewhere returns where the guest runs if that is neither end of the move.
+func (w *world) elsewhere(mv ha.Move) ha.NodeName {
+	for _, p := range w.processOn[mv.SID] {
+		if mv.To != "" && p.node != mv.From && p.node != mv.To && !p.guest.Incoming && !w.processAt(mv.SID, mv.From) {
+			return p.node
+		}
 	}
 	return ""
 }

@@ -296,7 +296,7 @@ func (w *world) judgeNode(node ha.NodeName) string {
 // silence says since when a node's agent has not reported.
 func (w *world) silence(node ha.NodeName) string {
 	r, ok := w.Report(node)
-	if !ok {
+	if !ok || r.Received.IsZero() {
 		return "its agent has not reported"
 	}
 	return fmt.Sprintf("its agent has not reported for %s", short(w.At.Sub(r.Received)))

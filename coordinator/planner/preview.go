@@ -39,7 +39,10 @@ func PreviewDrain(r ha.MaintenanceRequest, s ha.Snapshot) ha.Preview {
 	for _, d := range list {
 		st := w.step(d, r.Node, placed[d.guest.SID])
 		if d.blocker != nil {
-			v.Blockers = append(v.Blockers, *d.blocker)
+			// A silent agent is named once; that it has not told of each guest is only its effect.
+			if silent := w.silentNode(r.Node); !silent || d.blocker.Code != codeConfigUnknown {
+				v.Blockers = append(v.Blockers, *d.blocker)
+			}
 		} else if reason := why[d.guest.SID]; reason != "" {
 			v.Blockers = append(v.Blockers, noPlace(w, d, reason))
 		}
@@ -56,6 +59,11 @@ func PreviewDrain(r ha.MaintenanceRequest, s ha.Snapshot) ha.Preview {
 		}
 	}
 	return v
+}
+
+func (w *world) silentNode(node ha.NodeName) bool {
+	_, ok := w.FreshReport(node)
+	return !ok
 }
 
 func noPlace(w *world, d departure, reason string) ha.Blocker {

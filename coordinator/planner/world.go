@@ -33,6 +33,11 @@ type world struct {
 	processOn map[ha.SID][]process
 	// incoming counts the guests on their way to a node, by guest.
 	incoming map[ha.SID]ha.NodeName
+	// managed are the resources the HA manager manages, configs the configurations asked
+	// for so far, fresh the reports that may be acted upon.
+	managed map[ha.SID]ha.Resource
+	configs map[ha.SID]ha.GuestConfig
+	fresh   map[ha.NodeName]*ha.Report
 	// unfitNodes remembers unfit's answers: the same question is asked for every guest.
 	unfitNodes map[ha.NodeName]string
 	// tasksOf are the tasks about a guest number, newest first.
@@ -62,6 +67,9 @@ func newWorld(s ha.Snapshot) *world {
 		targetOf:   make(map[ha.SID]ha.Target),
 		processOn:  make(map[ha.SID][]process),
 		incoming:   make(map[ha.SID]ha.NodeName),
+		managed:    make(map[ha.SID]ha.Resource, len(s.Inventory.Resources)),
+		configs:    make(map[ha.SID]ha.GuestConfig),
+		fresh:      make(map[ha.NodeName]*ha.Report, len(s.Reports)),
 		unfitNodes: make(map[ha.NodeName]string),
 		tasksOf:    make(map[string][]ha.Task),
 	}
@@ -75,18 +83,18 @@ func newWorld(s ha.Snapshot) *world {
 			}
 		}
 	}
-	for _, t := range s.Policy.Targets {
-		if t.Type == ha.TargetBare {
-			continue
-		}
-		if g, err := s.GuestOf(t); err == nil {
-			w.targetOf[g.SID] = t
+	for _, r := range s.Inventory.Resources {
+		if r.State != ha.RequestIgnored {
+			w.managed[r.SID] = r
 		}
 	}
-	for _, r := range s.Reports {
+	w.matchTargets()
+	for k := range s.Reports {
+		r := &s.Reports[k]
 		if s.At.Sub(r.Received) > ha.ReportAgeMax {
 			continue
 		}
+		w.fresh[r.Node] = r
 		for _, g := range r.Running {
 			w.processOn[g.SID] = append(w.processOn[g.SID], process{node: r.Node, guest: g})
 		}
@@ -98,6 +106,27 @@ func newWorld(s ha.Snapshot) *world {
 	}
 	w.fillRooms()
 	return w
+}
+
+// matchTargets finds the guest of each target, as Snapshot.GuestOf does, for all at once.
+func (w *world) matchTargets() {
+	byName := make(map[string][]ha.SID, len(w.Inventory.Guests))
+	byID := make(map[int][]ha.SID, len(w.Inventory.Guests))
+	for _, g := range w.Inventory.Guests {
+		if !g.Template {
+			byName[g.Name] = append(byName[g.Name], g.SID)
+			byID[g.SID.ID] = append(byID[g.SID.ID], g.SID)
+		}
+	}
+	for _, t := range w.Policy.Targets {
+		found := byName[t.Name]
+		if t.VMID != 0 {
+			found = byID[t.VMID]
+		}
+		if t.Type != ha.TargetBare && len(found) == 1 {
+			w.targetOf[found[0]] = t
+		}
+	}
 }
 
 // fillRooms counts every running guest where it is, and every moving one also where it
@@ -207,8 +236,8 @@ func (w *world) processAt(sid ha.SID, node ha.NodeName) bool {
 // resource returns the HA configuration of a guest; false if the HA manager does not
 // manage it, which "ignored" means too.
 func (w *world) resource(sid ha.SID) (ha.Resource, bool) {
-	r, ok := w.Inventory.Resource(sid)
-	return r, ok && r.State != ha.RequestIgnored
+	r, ok := w.managed[sid]
+	return r, ok
 }
 
 // online tells whether a node may be given guests or orders: a member of the quorate
@@ -224,15 +253,25 @@ func (w *world) haState(node ha.NodeName) string {
 	return n.State
 }
 
+// FreshReport is Snapshot's, by a lookup instead of a search.
+func (w *world) FreshReport(node ha.NodeName) (ha.Report, bool) {
+	if r := w.fresh[node]; r != nil {
+		return *r, true
+	}
+	return ha.Report{}, false
+}
+
 // config is what the guest's configuration says, from the agent of the node it lies on.
 func (w *world) config(g ha.Guest) (ha.GuestConfig, bool) {
+	if c, ok := w.configs[g.SID]; ok {
+		return c, true
+	}
 	for _, node := range []ha.NodeName{w.at(g), g.Node} {
-		r, ok := w.FreshReport(node)
-		if !ok {
-			continue
-		}
-		if c, ok := r.GuestConfig(g.SID); ok {
-			return c, true
+		if r := w.fresh[node]; r != nil {
+			if c, ok := r.GuestConfig(g.SID); ok {
+				w.configs[g.SID] = c
+				return c, true
+			}
 		}
 	}
 	return ha.GuestConfig{}, false

@@ -50,7 +50,14 @@ func (s SID) IsZero() bool { return s == SID{} }
 
 // Compare orders SIDs as the HA manager does: byte-wise by their text, so that
 // vm:1000 comes before vm:101 (pve-ha-manager 5.2.0 sorts service ids as strings).
-func (s SID) Compare(o SID) int { return cmp.Compare(s.String(), o.String()) }
+func (s SID) Compare(o SID) int {
+	if c := cmp.Compare(s.Kind, o.Kind); c != 0 {
+		return c
+	}
+	// Numbers as text, on the stack: a planner compares SIDs by the million.
+	var a, b [20]byte
+	return cmp.Compare(string(strconv.AppendInt(a[:0], int64(s.ID), 10)), string(strconv.AppendInt(b[:0], int64(o.ID), 10)))
+}
 
 // MarshalText writes vm:100.
 func (s SID) MarshalText() ([]byte, error) {
