@@ -26,7 +26,7 @@ test: ## run every test that needs nothing but Go
 check: fmt vet test proto-check lint ## everything that must hold before a change is accepted
 
 fmt: ## fail if a Go file is not formatted
-	@out=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
+	@out=$$(gofmt -l .); \
 	if [ -n "$$out" ]; then echo "not formatted, run gofmt -w:"; echo "$$out"; exit 1; fi
 
 vet: ## go vet
