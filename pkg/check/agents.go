@@ -10,10 +10,10 @@ import (
 
 // Codes of the checks on the agents.
 const (
-	AgentSilent        ha.Code = "AGENT_SILENT"
-	AgentSuperseded    ha.Code = "AGENT_SUPERSEDED"
-	AgentVersionDiffer ha.Code = "AGENT_VERSION_DIFFERS"
-	ClockSkew          ha.Code = "CLOCK_SKEW"
+	AgentSilent         ha.Code = "AGENT_SILENT"
+	AgentSuperseded     ha.Code = "AGENT_SUPERSEDED"
+	AgentVersionDiffers ha.Code = "AGENT_VERSION_DIFFERS"
+	ClockSkew           ha.Code = "CLOCK_SKEW"
 )
 
 var agentChecks = slices.Concat([]Check{
@@ -21,7 +21,7 @@ var agentChecks = slices.Concat([]Check{
 		DependsOn: []ha.Code{NodeNotMember, NodeOffline}, cluster: agentSilent},
 	{Code: AgentSuperseded, Title: "the agent obeys this coordinator", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{NodeNotMember, NodeOffline, AgentSilent}, cluster: agentSuperseded},
-	{Code: AgentVersionDiffer, Title: "all agents are of one version", Minimum: ha.Warn, Production: ha.Warn,
+	{Code: AgentVersionDiffers, Title: "all agents are of one version", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: []ha.Code{NodeNotMember, NodeOffline, AgentSilent}, cluster: agentVersionDiffers},
 	{Code: ClockSkew, Title: "the node's clock agrees with the coordinator's", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: []ha.Code{NodeNotMember, NodeOffline, AgentSilent}, cluster: clockSkew},

@@ -11,11 +11,6 @@ import (
 // CapacitySingleLoss is the code of the check that the rest can carry a lost node's guests.
 const CapacitySingleLoss ha.Code = "CAPACITY_SINGLE_LOSS"
 
-// hostReserve is what a node keeps for itself: Proxmox's daemons, the kernel and its
-// caches need about 1 GiB at rest, and a host without slack begins to kill guests. A
-// twentieth more covers what grows with the machine (page tables, QEMU's own memory).
-func hostReserve(total int64) int64 { return 1<<30 + total/20 }
-
 var capacityChecks = []Check{
 	{Code: CapacitySingleLoss, Title: "the other nodes can carry the node's HA guests", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: after(inventoryCauses, NodeNotMember, NodeOffline),
@@ -100,7 +95,7 @@ func (w *world) rooms(lost ha.NodeName, l load) (rooms []room, why string) {
 		if n.MemoryMax <= 0 {
 			return nil, fmt.Sprintf("the API does not tell how much memory %s has", n.Name)
 		}
-		rooms = append(rooms, room{node: n.Name, free: n.MemoryMax - hostReserve(n.MemoryMax) - l.assigned[n.Name]})
+		rooms = append(rooms, room{node: n.Name, free: n.MemoryMax - ha.HostReserve(n.MemoryMax) - l.assigned[n.Name]})
 	}
 	return rooms, ""
 }

@@ -18,8 +18,6 @@ const (
 	CorosyncLinkAsymmetric   ha.Code = "COROSYNC_LINK_ASYMMETRIC"
 	CorosyncLatencyExcessive ha.Code = "COROSYNC_LATENCY_EXCESSIVE"
 	CorosyncLatencyHigh      ha.Code = "COROSYNC_LATENCY_HIGH"
-
-	probeCorosync = "corosync"
 )
 
 // Latency limits: Proxmox asks for less than 5 ms between all nodes and calls more than
@@ -31,20 +29,20 @@ const (
 
 var corosyncChecks = []Check{
 	{Code: CorosyncNotRunning, Title: "corosync runs", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeCorosync}, node: corosyncNotRunning},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeCorosync}, node: corosyncNotRunning},
 }
 
 var linkChecks = []Check{
 	{Code: CorosyncSingleLink, Title: "corosync has two links", Minimum: ha.Warn, Production: ha.Fail,
-		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: corosyncSingleLink},
+		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: corosyncSingleLink},
 	{Code: CorosyncLinkDown, Title: "every corosync link is connected", Minimum: ha.Warn, Production: ha.Fail,
-		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: corosyncLinkDown},
+		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: corosyncLinkDown},
 	{Code: CorosyncLinkAsymmetric, Title: "both ends of every corosync link see it alike", Minimum: ha.Warn, Production: ha.Fail,
 		DependsOn: corosyncCauses, cluster: corosyncLinkAsymmetric},
 	{Code: CorosyncLatencyExcessive, Title: "corosync's latency is bearable", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: corosyncLatencyExcessive},
+		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: corosyncLatencyExcessive},
 	{Code: CorosyncLatencyHigh, Title: "corosync's latency is that of a local network", Minimum: ha.Warn, Production: ha.Warn,
-		DependsOn: after(corosyncCauses, CorosyncLatencyExcessive), probes: []string{probeCorosync}, node: corosyncLatencyHigh},
+		DependsOn: after(corosyncCauses, CorosyncLatencyExcessive), probes: []string{ha.ProbeCorosync}, node: corosyncLatencyHigh},
 }
 
 var corosyncCauses = after(nodeCauses, CorosyncNotRunning)
@@ -134,7 +132,7 @@ func peerName(l ha.Link) string {
 func corosyncLinkAsymmetric(w *world) []verdict {
 	var list []verdict
 	for _, name := range w.nodes {
-		r, why, ok := w.answered(name, probeCorosync)
+		r, why, ok := w.answered(name, ha.ProbeCorosync)
 		if !ok {
 			list = append(list, unknown(string(name), "%s", why))
 			continue
@@ -177,12 +175,8 @@ func (w *world) compareLinks(here ha.Report) verdict {
 
 // reportOfID finds the fresh report of a corosync node id whose corosync answered.
 func (w *world) reportOfID(id int) (ha.Report, bool) {
-	for _, name := range w.nodes {
-		if r, _, ok := w.answered(name, probeCorosync); ok && r.Corosync.Running && r.Corosync.NodeID == id {
-			return r, true
-		}
-	}
-	return ha.Report{}, false
+	name, ok := w.byID[id]
+	return w.reports[name], ok
 }
 
 func connected(c bool) string {

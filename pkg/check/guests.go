@@ -10,16 +10,16 @@ import (
 
 // Codes of the checks on the guests of HA targets: could they run elsewhere?
 const (
-	TargetNotFound        ha.Code = "TARGET_NOT_FOUND"
-	TargetWrongType       ha.Code = "TARGET_WRONG_TYPE"
-	TargetDiskLocal       ha.Code = "TARGET_DISK_LOCAL"
-	TargetDiskUnavailable ha.Code = "TARGET_DISK_UNAVAILABLE"
-	TargetLocalResource   ha.Code = "TARGET_LOCAL_RESOURCE"
-	TargetLocked          ha.Code = "TARGET_LOCKED"
-	TargetSnapshots       ha.Code = "TARGET_SNAPSHOTS"
-	TargetAwayFromHome    ha.Code = "TARGET_NOT_ON_PREFERRED_NODE"
-	probeGuests                   = "guests"
-	migrateLock                   = "migrate"
+	TargetNotFound           ha.Code = "TARGET_NOT_FOUND"
+	TargetWrongType          ha.Code = "TARGET_WRONG_TYPE"
+	TargetDiskLocal          ha.Code = "TARGET_DISK_LOCAL"
+	TargetDiskUnavailable    ha.Code = "TARGET_DISK_UNAVAILABLE"
+	TargetLocalResource      ha.Code = "TARGET_LOCAL_RESOURCE"
+	TargetLocked             ha.Code = "TARGET_LOCKED"
+	TargetSnapshots          ha.Code = "TARGET_SNAPSHOTS"
+	TargetNotOnPreferredNode ha.Code = "TARGET_NOT_ON_PREFERRED_NODE"
+
+	migrateLock = "migrate"
 )
 
 var (
@@ -43,8 +43,8 @@ var guestChecks = []Check{
 		DependsOn: targetCauses, parts: guestParts, target: targetLocked},
 	{Code: TargetSnapshots, Title: "the guest has no snapshots", Minimum: ha.Notice, Production: ha.Notice,
 		DependsOn: targetCauses, parts: guestParts, target: targetSnapshots},
-	{Code: TargetAwayFromHome, Title: "the guest is on its preferred node", Minimum: ha.Notice, Production: ha.Notice,
-		DependsOn: targetCauses, parts: guestParts, target: targetAwayFromHome},
+	{Code: TargetNotOnPreferredNode, Title: "the guest is on its preferred node", Minimum: ha.Notice, Production: ha.Notice,
+		DependsOn: targetCauses, parts: guestParts, target: targetNotOnPreferredNode},
 }
 
 // config finds the guest's configuration in the report of the node it lies on, or says
@@ -53,7 +53,7 @@ func (w *world) config(m managed) (c ha.GuestConfig, why string, ok bool) {
 	if m.err != nil {
 		return c, m.err.Error(), false
 	}
-	r, why, ok := w.answered(m.guest.Node, probeGuests)
+	r, why, ok := w.answered(m.guest.Node, ha.ProbeGuestConfigs)
 	if !ok {
 		return c, why, false
 	}
@@ -129,17 +129,14 @@ func targetDiskUnavailable(w *world, m managed) verdict {
 	if !ok {
 		return unknown("", "%s", why)
 	}
+	allowed := w.allowedNodes(m)
 	var missing []string
-	for _, node := range w.allowedNodes(m) {
-		if !w.online(node) {
-			continue // NODE_OFFLINE says so
+	for _, name := range c.Storages {
+		if _, ok := w.s.Inventory.Storage(name); !ok {
+			return unknown("", "the API tells nothing of storage %s, which %s uses", name, m.guest.SID)
 		}
-		for _, name := range c.Storages {
-			s, ok := w.s.Inventory.Storage(name)
-			if !ok {
-				return unknown("", "the API tells nothing of storage %s, which %s uses", name, m.guest.SID)
-			}
-			if !s.AvailableOn(node) {
+		for _, node := range w.unreachable[name] {
+			if slices.Contains(allowed, node) {
 				missing = append(missing, fmt.Sprintf("%s on %s", name, node))
 			}
 		}
@@ -148,7 +145,7 @@ func targetDiskUnavailable(w *world, m managed) verdict {
 		return broken("", fmt.Sprintf("not available: %s; the HA manager does not look before it starts %s there", joined(missing), m.guest.SID),
 			"make the storage available there (pvesm status), or restrict the target: ha_options: {nodes: [...], strict: true}")
 	}
-	return pass("", "on %s", joined(w.allowedNodes(m)))
+	return pass("", "%s on %d nodes", joined(c.Storages), len(allowed))
 }
 
 func targetLocalResource(w *world, m managed) verdict {
@@ -194,7 +191,7 @@ func targetSnapshots(w *world, m managed) verdict {
 	return pass("", "%s", m.guest.SID)
 }
 
-func targetAwayFromHome(w *world, m managed) verdict {
+func targetNotOnPreferredNode(w *world, m managed) verdict {
 	switch {
 	case m.err != nil:
 		return unknown("", "%v", m.err)

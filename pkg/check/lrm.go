@@ -27,17 +27,17 @@ var lrmCauses = after(corosyncCauses, NodeNotQuorate, PmxcfsNotMounted)
 
 var lrmChecks = []Check{
 	{Code: LRMNotRunning, Title: "the local resource manager runs", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeLRM}, node: lrmNotRunning},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeLRM}, node: lrmNotRunning},
 	{Code: CRMNotRunning, Title: "the cluster resource manager runs", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeLRM}, node: crmNotRunning},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeLRM}, node: crmNotRunning},
 	{Code: LRMStatusStale, Title: "the local resource manager's status is fresh", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{probeLRM}, node: lrmStatusStale},
+		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: lrmStatusStale},
 	{Code: LRMLockLost, Title: "the local resource manager holds its lock", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{probeLRM}, node: lrmLockLost},
+		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: lrmLockLost},
 	{Code: LRMShuttingDown, Title: "the local resource manager is in service", Minimum: ha.Warn, Production: ha.Warn,
-		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{probeLRM}, node: lrmShuttingDown},
+		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: lrmShuttingDown},
 	{Code: HANodeNotOnline, Title: "the HA manager may use the node", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{probeLRM}, node: haNodeNotOnline},
+		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: haNodeNotOnline},
 	{Code: HANodeDisagrees, Title: "the node and the API agree on the node's HA state", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: after(lrmCauses, APINotAnswering, HADisarmed), parts: []string{partHA}, cluster: haNodeDisagrees},
 }
@@ -116,7 +116,7 @@ func haNodeNotOnline(n node) verdict {
 func haNodeDisagrees(w *world) []verdict {
 	var list []verdict
 	for _, name := range w.nodes {
-		r, why, ok := w.answered(name, probeLRM)
+		r, why, ok := w.answered(name, ha.ProbeLRM)
 		api, known := w.s.Inventory.HA.Node(name)
 		subject := string(name)
 		switch {

@@ -21,7 +21,7 @@ const statusAgeMax = 30 * time.Second
 
 var managerChecks = []Check{
 	{Code: HADisarmed, Title: "HA is armed", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partHA}, cluster: haDisarmed},
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partHA, partArmed}, cluster: haDisarmed},
 	{Code: CRMMasterStale, Title: "a CRM leads", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, QuorumLost}, parts: []string{partHA, partResources}, cluster: crmMasterStale},
 	{Code: ShutdownPolicy, Title: "a node that is shut down hands its guests over", Minimum: ha.Notice, Production: ha.Warn,
@@ -49,7 +49,7 @@ func haDisarmed(w *world) []verdict {
 func (w *world) disarmable() verdict {
 	const firstToTell = "5.1.3"
 	for _, name := range w.nodes {
-		r, why, ok := w.answered(name, probeSystem)
+		r, why, ok := w.answered(name, ha.ProbeSystem)
 		switch v := r.System.PVEHAVersion; {
 		case !ok:
 			return unknown(clusterSubject, "the HA manager does not say, and %s", why)
@@ -71,18 +71,24 @@ func crmMasterStale(w *world) []verdict {
 	if h.Master == "" {
 		return []verdict{broken(clusterSubject, "there are HA resources, but no CRM has become master", remedy)}
 	}
-	at, now := h.MasterAt, w.s.Inventory.At
-	if r, _, ok := w.answered(h.Master, probeLRM); ok && r.HA.Master == h.Master && !r.HA.MasterAt.IsZero() {
-		at, now = r.HA.MasterAt, r.Taken
-	}
-	switch age := now.Sub(at); {
-	case at.IsZero():
+	if h.MasterAt.IsZero() {
 		return []verdict{unknown(clusterSubject, "%s is master, but does not say when it last worked", h.Master)}
+	}
+	age := w.s.Inventory.At.Sub(h.MasterAt)
+	r, why, ok := w.answered(h.Master, ha.ProbeLRM)
+	own := ok && r.HA.Master == h.Master && !r.HA.MasterAt.IsZero()
+	if own {
+		age = r.Taken.Sub(r.HA.MasterAt)
+	}
+	switch {
 	case age > statusAgeMax:
 		return []verdict{broken(clusterSubject, fmt.Sprintf("%s is master, but has not worked for %s; another node takes over 120 s after it stopped", h.Master, span(age)), remedy)}
-	default:
-		return []verdict{pass(clusterSubject, "%s, %s ago", h.Master, span(max(age, 0)))}
+	case !ok:
+		return []verdict{unknown(clusterSubject, "%s is master, but %s", h.Master, why)}
+	case !own:
+		return []verdict{unknown(clusterSubject, "the API calls %s master, its own /etc/pve does not", h.Master)}
 	}
+	return []verdict{pass(clusterSubject, "%s, %s ago", h.Master, span(max(age, 0)))}
 }
 
 func shutdownPolicy(w *world) []verdict {

@@ -109,7 +109,7 @@ func (w *world) compareMembership(n ha.Node) verdict {
 	}
 	var agree, differ []ha.NodeName
 	for _, observer := range w.nodes {
-		r, _, ok := w.answered(observer, "corosync")
+		r, _, ok := w.answered(observer, ha.ProbeCorosync)
 		if !ok || observer == n.Name || !r.Corosync.Quorate {
 			continue
 		}

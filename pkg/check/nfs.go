@@ -11,17 +11,15 @@ import (
 
 // Codes of the checks on NFS mounts.
 const (
-	NFSNotMounted    ha.Code = "NFS_NOT_MOUNTED"
-	NFSWrongSource   ha.Code = "NFS_WRONG_SOURCE"
-	NFSSourceDiffers ha.Code = "NFS_SOURCE_DIFFERS"
-	NFSNotAnswering  ha.Code = "NFS_NOT_ANSWERING"
-	NFSReadOnly      ha.Code = "NFS_READ_ONLY"
-	NFSSoftMount     ha.Code = "NFS_SOFT_MOUNT"
-	NFSNearlyFull    ha.Code = "NFS_NEARLY_FULL"
-	NFSMajorTimeouts ha.Code = "NFS_MAJOR_TIMEOUTS"
-
-	probeNFS          = "nfs"
-	nfsFullPercentMax = 90
+	NFSNotMounted     ha.Code = "NFS_NOT_MOUNTED"
+	NFSWrongSource    ha.Code = "NFS_WRONG_SOURCE"
+	NFSSourceDiffers  ha.Code = "NFS_SOURCE_DIFFERS"
+	NFSNotAnswering   ha.Code = "NFS_NOT_ANSWERING"
+	NFSReadOnly       ha.Code = "NFS_READ_ONLY"
+	NFSSoftMount      ha.Code = "NFS_SOFT_MOUNT"
+	NFSNearlyFull     ha.Code = "NFS_NEARLY_FULL"
+	NFSMajorTimeouts  ha.Code = "NFS_MAJOR_TIMEOUTS"
+	nfsFullPercentMax         = 90
 )
 
 var (
@@ -31,21 +29,21 @@ var (
 
 var nfsChecks = []Check{
 	{Code: NFSNotMounted, Title: "the shared storage is mounted", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeNFS}, node: nfsNotMounted},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeNFS}, node: nfsNotMounted},
 	{Code: NFSNotAnswering, Title: "the NFS server answers", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nfsCauses, probes: []string{probeNFS}, node: nfsNotAnswering},
+		DependsOn: nfsCauses, probes: []string{ha.ProbeNFS}, node: nfsNotAnswering},
 	{Code: NFSWrongSource, Title: "the mount is the declared export", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nfsCauses, probes: []string{probeNFS}, node: nfsWrongSource},
+		DependsOn: nfsCauses, probes: []string{ha.ProbeNFS}, node: nfsWrongSource},
 	{Code: NFSSourceDiffers, Title: "all nodes mount the same export", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: nfsCauses, cluster: nfsSourceDiffers},
 	{Code: NFSReadOnly, Title: "the mount is writable", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nfsCauses, probes: []string{probeNFS}, node: nfsReadOnly},
+		DependsOn: nfsCauses, probes: []string{ha.ProbeNFS}, node: nfsReadOnly},
 	{Code: NFSSoftMount, Title: "the mount is hard", Minimum: ha.Notice, Production: ha.Warn,
-		DependsOn: nfsCauses, probes: []string{probeNFS}, node: nfsSoftMount},
+		DependsOn: nfsCauses, probes: []string{ha.ProbeNFS}, node: nfsSoftMount},
 	{Code: NFSNearlyFull, Title: "the shared storage has room", Minimum: ha.Warn, Production: ha.Warn,
-		DependsOn: mountCauses, probes: []string{probeNFS}, node: nfsNearlyFull},
+		DependsOn: mountCauses, probes: []string{ha.ProbeNFS}, node: nfsNearlyFull},
 	{Code: NFSMajorTimeouts, Title: "the NFS server has answered in time so far", Minimum: ha.Notice, Production: ha.Notice,
-		DependsOn: mountCauses, probes: []string{probeNFS}, node: nfsMajorTimeouts},
+		DependsOn: mountCauses, probes: []string{ha.ProbeNFS}, node: nfsMajorTimeouts},
 }
 
 // mounts are the NFS mounts to judge on this node: the declared one, or, where nothing
@@ -140,16 +138,11 @@ func nfsSourceDiffers(w *world) []verdict {
 	}
 	byExport := make(map[string][]ha.NodeName)
 	var order []string
-	var blind []string
 	for _, name := range w.nodes {
-		r, why, ok := w.answered(name, probeNFS)
+		r, _, ok := w.answered(name, ha.ProbeNFS)
 		m, mounted := mountAt(r, st.Mount)
-		if !ok {
-			blind = append(blind, why)
-			continue
-		}
-		if !mounted {
-			continue // NFS_NOT_MOUNTED says so
+		if !ok || !mounted {
+			continue // blind below, and NFS_NOT_MOUNTED, say so
 		}
 		// The server may be a name on one node and an address on another; the export
 		// and the address the kernel talks to are what must be equal.
@@ -168,7 +161,7 @@ func nfsSourceDiffers(w *world) []verdict {
 		return []verdict{broken(clusterSubject, strings.Join(parts, "; ")+": a guest that moves would find another disk, or none",
 			"make the storage's server and export the same everywhere: pvesm config, findmnt "+st.Mount+" on each node")}
 	}
-	switch {
+	switch blind := w.blind(ha.ProbeNFS); {
 	case len(blind) > 0:
 		return []verdict{unknown(clusterSubject, "%s", strings.Join(blind, "; "))}
 	case len(order) == 0:

@@ -6,15 +6,13 @@ import "github.com/casaeureka/psw-ha/pkg/ha"
 const (
 	PmxcfsNotMounted ha.Code = "PMXCFS_NOT_MOUNTED"
 	PmxcfsReadOnly   ha.Code = "PMXCFS_READ_ONLY"
-
-	probeSystem = "system"
 )
 
 var pmxcfsChecks = []Check{
 	{Code: PmxcfsNotMounted, Title: "the cluster file system is mounted", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeSystem}, node: pmxcfsNotMounted},
+		DependsOn: nodeCauses, probes: []string{ha.ProbePmxcfs}, node: pmxcfsNotMounted},
 	{Code: PmxcfsReadOnly, Title: "the cluster file system is writable", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(corosyncCauses, NodeNotQuorate, PmxcfsNotMounted), probes: []string{probeSystem}, node: pmxcfsReadOnly},
+		DependsOn: after(corosyncCauses, NodeNotQuorate, PmxcfsNotMounted), probes: []string{ha.ProbePmxcfs}, node: pmxcfsReadOnly},
 }
 
 func pmxcfsNotMounted(n node) verdict {

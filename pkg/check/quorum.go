@@ -3,36 +3,38 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
 // Codes of the checks on votes.
 const (
-	NodeNotQuorate       ha.Code = "NODE_NOT_QUORATE"
-	QuorumLost           ha.Code = "QUORUM_LOST"
-	QuorumTwoNodeMode    ha.Code = "QUORUM_TWO_NODE_MODE"
-	QuorumExpectedLow    ha.Code = "QUORUM_EXPECTED_LOW"
-	QDeviceNotVoting     ha.Code = "QDEVICE_NOT_VOTING"
-	QuorumTooFewVotes    ha.Code = "QUORUM_TOO_FEW_VOTES"
-	QuorumNoLossTolerant ha.Code = "QUORUM_NO_LOSS_TOLERATED"
+	NodeNotQuorate        ha.Code = "NODE_NOT_QUORATE"
+	QuorumLost            ha.Code = "QUORUM_LOST"
+	QuorumTwoNodeMode     ha.Code = "QUORUM_TWO_NODE_MODE"
+	QuorumExpectedLow     ha.Code = "QUORUM_EXPECTED_LOW"
+	QDeviceNotVoting      ha.Code = "QDEVICE_NOT_VOTING"
+	QuorumTooFewVotes     ha.Code = "QUORUM_TOO_FEW_VOTES"
+	QuorumNoLossTolerated ha.Code = "QUORUM_NO_LOSS_TOLERATED"
 )
 
 var quorumChecks = []Check{
 	{Code: NodeNotQuorate, Title: "the node is in the quorate part of the cluster", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: nodeNotQuorate},
+		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: nodeNotQuorate},
 	{Code: QuorumLost, Title: "the cluster is quorate", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partCluster}, cluster: quorumLost},
 	{Code: QuorumTwoNodeMode, Title: "a majority is needed for quorum", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: quorumTwoNodeMode},
+		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: quorumTwoNodeMode},
 	{Code: QuorumExpectedLow, Title: "every member's vote is expected", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partNodes}, cluster: quorumExpectedLow},
 	{Code: QDeviceNotVoting, Title: "the QDevice votes", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: corosyncCauses, probes: []string{probeCorosync}, node: qdeviceNotVoting},
+		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: qdeviceNotVoting},
 	{Code: QuorumTooFewVotes, Title: "there are three votes or more", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, ClusterTooSmall}, cluster: quorumTooFewVotes},
-	{Code: QuorumNoLossTolerant, Title: "quorum survives the loss of a node", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, ClusterTooSmall, QuorumLost, QuorumTooFewVotes}, cluster: quorumNoLossTolerated},
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, ClusterTooSmall}, parts: []string{partNodes}, cluster: quorumTooFewVotes},
+	{Code: QuorumNoLossTolerated, Title: "quorum survives the loss of a node", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, ClusterTooSmall, QuorumLost, QuorumTooFewVotes},
+		parts:     []string{partNodes}, cluster: quorumNoLossTolerated},
 }
 
 func nodeNotQuorate(n node) verdict {
@@ -71,16 +73,14 @@ func quorumTwoNodeMode(n node) verdict {
 // quorumExpectedLow finds a forgotten `pvecm expected`: with fewer votes expected than
 // there are nodes, two halves can be quorate at once.
 func quorumExpectedLow(w *world) []verdict {
-	r, why, ok := w.voter()
-	if !ok {
-		return []verdict{unknown(clusterSubject, "%s", why)}
-	}
 	members := len(w.s.Inventory.Nodes)
-	if r.Corosync.Expected < members {
-		return []verdict{broken(clusterSubject, fmt.Sprintf("corosync on %s expects %d votes, but the cluster has %d nodes", r.Node, r.Corosync.Expected, members),
-			fmt.Sprintf("once all nodes are back: pvecm expected %d", members))}
-	}
-	return []verdict{pass(clusterSubject, "%d votes are expected of %d nodes", r.Corosync.Expected, members)}
+	return w.judgeVotes(func(r ha.Report) verdict {
+		if r.Corosync.Expected < members {
+			return broken("", fmt.Sprintf("corosync on %s expects %d votes, but the cluster has %d nodes", r.Node, r.Corosync.Expected, members),
+				fmt.Sprintf("once all nodes are back: pvecm expected %d", members))
+		}
+		return pass("", "%d votes are expected of %d nodes", r.Corosync.Expected, members)
+	})
 }
 
 func qdeviceNotVoting(n node) verdict {
@@ -100,45 +100,62 @@ func qdeviceNotVoting(n node) verdict {
 }
 
 func quorumTooFewVotes(w *world) []verdict {
-	r, why, ok := w.voter()
-	if !ok {
-		return []verdict{unknown(clusterSubject, "%s", why)}
-	}
-	if r.Corosync.Expected < 3 {
-		return []verdict{broken(clusterSubject, fmt.Sprintf("corosync expects %d votes: no node may ever be lost", r.Corosync.Expected),
-			"add a third node (pvecm add), or a QDevice: pvecm qdevice setup ADDRESS")}
-	}
-	return []verdict{pass(clusterSubject, "%d votes", r.Corosync.Expected)}
+	return w.judgeVotes(func(r ha.Report) verdict {
+		if r.Corosync.Expected < 3 {
+			return broken("", fmt.Sprintf("corosync expects %d votes: no node may ever be lost", r.Corosync.Expected),
+				"add a third node (pvecm add), or a QDevice: pvecm qdevice setup ADDRESS")
+		}
+		return pass("", "%d votes", r.Corosync.Expected)
+	})
 }
 
 func quorumNoLossTolerated(w *world) []verdict {
-	r, why, ok := w.voter()
-	if !ok {
-		return []verdict{unknown(clusterSubject, "%s", why)}
-	}
-	c := r.Corosync
-	if c.Votes-c.Quorum < 1 {
-		return []verdict{broken(clusterSubject, fmt.Sprintf("%d of %d votes are there and quorum is %d: the next loss stops everything", c.Votes, c.Expected, c.Quorum),
-			"bring the missing nodes or the QDevice back")}
-	}
-	return []verdict{pass(clusterSubject, "%d of %d votes are there, quorum is %d: %d may be lost", c.Votes, c.Expected, c.Quorum, c.Votes-c.Quorum)}
+	return w.judgeVotes(func(r ha.Report) verdict {
+		c := r.Corosync
+		if c.Votes-c.Quorum < 1 {
+			return broken("", fmt.Sprintf("%d of %d votes are there and quorum is %d: the next loss stops everything", c.Votes, c.Expected, c.Quorum),
+				"bring the missing nodes or the QDevice back")
+		}
+		return pass("", "%d of %d votes are there, quorum is %d: %d may be lost", c.Votes, c.Expected, c.Quorum, c.Votes-c.Quorum)
+	})
 }
 
-// voter is the report to count votes by: of the quorate nodes the first by name, else
-// of those whose corosync answers. A minority's count is no cluster's count.
-func (w *world) voter() (r ha.Report, why string, ok bool) {
-	why = "no agent reports a corosync that answers"
+// judgeVotes judges the votes as every node counts them and answers with the worst. A
+// minority's count is no cluster's count, so it matters only where nobody is quorate; a
+// node that is offline need not be asked, but one that should answer must.
+func (w *world) judgeVotes(judge func(ha.Report) verdict) []verdict {
+	var quorate, others []ha.Report
+	var blind []string
 	for _, name := range w.nodes {
-		candidate, _, answered := w.answered(name, probeCorosync)
-		if !answered || !candidate.Corosync.Running {
-			continue
-		}
-		if candidate.Corosync.Quorate {
-			return candidate, "", true
-		}
-		if !ok {
-			r, ok = candidate, true
+		r, why, ok := w.answered(name, ha.ProbeCorosync)
+		switch {
+		case ok && r.Corosync.Running && r.Corosync.Quorate:
+			quorate = append(quorate, r)
+		case ok:
+			others = append(others, r)
+		case w.online(name):
+			blind = append(blind, why)
 		}
 	}
-	return r, why, ok
+	if len(quorate) == 0 {
+		quorate = slices.DeleteFunc(others, func(r ha.Report) bool { return !r.Corosync.Running })
+	}
+	var v verdict
+	for k, r := range quorate {
+		if next := judge(r); k == 0 || next.status == "" {
+			v = next
+		}
+		if v.status == "" {
+			v.subject = clusterSubject
+			return []verdict{v}
+		}
+	}
+	switch {
+	case len(blind) > 0:
+		return []verdict{unknown(clusterSubject, "%s", strings.Join(blind, "; "))}
+	case len(quorate) == 0:
+		return []verdict{unknown(clusterSubject, "no agent reports a corosync that answers")}
+	}
+	v.subject = clusterSubject
+	return []verdict{v}
 }

@@ -124,7 +124,7 @@ func targetNotRunning(w *world, m managed) verdict {
 	if runsOn(w.places[r.SID], s.Node) {
 		return pass("", "%s on %s", r.SID, s.Node)
 	}
-	if _, why, ok := w.answered(s.Node, probeGuests); !ok {
+	if _, why, ok := w.answered(s.Node, ha.ProbeGuests); !ok {
 		return unknown("", "%s should run on %s, but %s", r.SID, s.Node, why)
 	}
 	if !s.Running {

@@ -37,13 +37,7 @@ func splitBrain(w *world) []verdict {
 		list = append(list, v)
 	}
 	slices.SortFunc(list, func(a, b verdict) int { return cmp.Compare(a.subject, b.subject) })
-	var blind []string
-	for _, name := range w.nodes {
-		if _, why, ok := w.answered(name, probeGuests); !ok {
-			blind = append(blind, why)
-		}
-	}
-	switch {
+	switch blind := w.blind(ha.ProbeGuests); {
 	case len(blind) > 0:
 		list = append(list, unknown(clusterSubject, "%s", strings.Join(blind, "; ")))
 	case len(list) == 0:

@@ -11,9 +11,9 @@ import (
 
 // Codes of the checks on what is installed.
 const (
-	PVENotInstalled    ha.Code = "PVE_NOT_INSTALLED"
-	PVEVersionDiffers  ha.Code = "PVE_VERSION_DIFFERS"
-	PVEHAVersionDiffer ha.Code = "PVE_HA_VERSION_DIFFERS"
+	PVENotInstalled     ha.Code = "PVE_NOT_INSTALLED"
+	PVEVersionDiffers   ha.Code = "PVE_VERSION_DIFFERS"
+	PVEHAVersionDiffers ha.Code = "PVE_HA_VERSION_DIFFERS"
 )
 
 // nodeCauses are what explains every violation on a node, seen by its own agent.
@@ -21,10 +21,10 @@ var nodeCauses = []ha.Code{NodeNotMember, NodeOffline, AgentSilent, PVENotInstal
 
 var versionChecks = []Check{
 	{Code: PVENotInstalled, Title: "Proxmox VE is installed", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: []ha.Code{NodeNotMember, NodeOffline, AgentSilent}, probes: []string{probeSystem}, node: pveNotInstalled},
+		DependsOn: []ha.Code{NodeNotMember, NodeOffline, AgentSilent}, probes: []string{ha.ProbeSystem}, node: pveNotInstalled},
 	{Code: PVEVersionDiffers, Title: "all nodes have the newest pve-manager among them", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: nodeCauses, cluster: pveVersionDiffers},
-	{Code: PVEHAVersionDiffer, Title: "all nodes have the newest pve-ha-manager among them", Minimum: ha.Warn, Production: ha.Warn,
+	{Code: PVEHAVersionDiffers, Title: "all nodes have the newest pve-ha-manager among them", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: nodeCauses, cluster: pveHAVersionDiffers},
 }
 
@@ -53,7 +53,7 @@ func upgrade(name ha.NodeName) string {
 
 func systemVersion(of func(ha.System) string) func(ha.Report) (version, why string) {
 	return func(r ha.Report) (string, string) {
-		if reason, failed := r.Failed(probeSystem); failed {
+		if reason, failed := r.Failed(ha.ProbeSystem); failed {
 			return "", "the system probe could not look: " + reason
 		}
 		return of(r.System), ""

@@ -22,9 +22,6 @@ const (
 	WatchdogSoftware        ha.Code = "WATCHDOG_SOFTWARE"
 	WatchdogAMT             ha.Code = "WATCHDOG_AMT"
 	WatchdogCausedReset     ha.Code = "WATCHDOG_CAUSED_RESET"
-
-	probeWatchdog = "watchdog"
-	probeLRM      = "lrm"
 )
 
 // watchdogTimeoutMax: watchdog-mux stops feeding at most 60 s after the last sign of
@@ -35,27 +32,27 @@ const watchdogTimeoutMax = 60 * time.Second
 
 var watchdogChecks = []Check{
 	{Code: WatchdogMissing, Title: "there is a watchdog", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeWatchdog}, node: watchdogMissing},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeWatchdog}, node: watchdogMissing},
 	{Code: WatchdogSeveral, Title: "there is only one watchdog", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeWatchdog}, node: watchdogSeveral},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeWatchdog}, node: watchdogSeveral},
 	{Code: WatchdogMuxNotRunning, Title: "watchdog-mux runs", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeWatchdog}, node: watchdogMuxNotRunning},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeWatchdog}, node: watchdogMuxNotRunning},
 	{Code: WatchdogNotFed, Title: "watchdog-mux feeds the watchdog", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(nodeCauses, WatchdogMissing, WatchdogMuxNotRunning), probes: []string{probeWatchdog}, node: watchdogNotFed},
+		DependsOn: after(nodeCauses, WatchdogMissing, WatchdogMuxNotRunning), probes: []string{ha.ProbeWatchdog}, node: watchdogNotFed},
 	{Code: WatchdogNotArmed, Title: "the watchdog is armed while the node holds HA guests", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(nodeCauses, WatchdogMissing, WatchdogMuxNotRunning, WatchdogNotFed), probes: []string{probeWatchdog, probeLRM}, node: watchdogNotArmed},
+		DependsOn: after(nodeCauses, WatchdogMissing, WatchdogMuxNotRunning, WatchdogNotFed), probes: []string{ha.ProbeWatchdog, ha.ProbeLRM}, node: watchdogNotArmed},
 	{Code: WatchdogSoftNoboot, Title: "softdog really resets", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{probeWatchdog}, node: watchdogSoftNoboot},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeWatchdog}, node: watchdogSoftNoboot},
 	{Code: WatchdogTimeoutLong, Title: "the watchdog resets in time", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(nodeCauses, WatchdogMissing, WatchdogMuxNotRunning, WatchdogNotFed), probes: []string{probeWatchdog}, node: watchdogTimeoutLong},
+		DependsOn: after(nodeCauses, WatchdogMissing, WatchdogMuxNotRunning, WatchdogNotFed), probes: []string{ha.ProbeWatchdog}, node: watchdogTimeoutLong},
 	{Code: WatchdogModuleNotLoaded, Title: "the configured watchdog module is the one in use", Minimum: ha.Warn, Production: ha.Warn,
-		DependsOn: nodeCauses, probes: []string{probeWatchdog}, node: watchdogModuleNotLoaded},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeWatchdog}, node: watchdogModuleNotLoaded},
 	{Code: WatchdogSoftware, Title: "the watchdog is hardware", Minimum: ha.Notice, Production: ha.Warn,
-		DependsOn: after(nodeCauses, WatchdogMissing), probes: []string{probeWatchdog}, node: watchdogSoftware},
+		DependsOn: after(nodeCauses, WatchdogMissing), probes: []string{ha.ProbeWatchdog}, node: watchdogSoftware},
 	{Code: WatchdogAMT, Title: "Intel AMT does not guard the node as well", Minimum: ha.Notice, Production: ha.Warn,
-		DependsOn: nodeCauses, probes: []string{probeWatchdog}, node: watchdogAMT},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeWatchdog}, node: watchdogAMT},
 	{Code: WatchdogCausedReset, Title: "the last boot was no watchdog reset", Minimum: ha.Notice, Production: ha.Notice,
-		DependsOn: nodeCauses, probes: []string{probeWatchdog}, node: watchdogCausedReset},
+		DependsOn: nodeCauses, probes: []string{ha.ProbeWatchdog}, node: watchdogCausedReset},
 }
 
 // ipmiWatchdog is a misc device that never shows in /sys/class/watchdog.

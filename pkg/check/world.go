@@ -19,11 +19,12 @@ const (
 	partResources = "resources"
 	partRules     = "rules"
 	partHA        = "ha"
+	partArmed     = "armed"
 	partOptions   = "options"
 	partTasks     = "tasks"
 )
 
-var parts = []string{partCluster, partNodes, partGuests, partStorages, partResources, partRules, partHA, partOptions, partTasks}
+var parts = []string{partCluster, partNodes, partGuests, partStorages, partResources, partRules, partHA, partArmed, partOptions, partTasks}
 
 // world is the snapshot with the indexes the checks need.
 type world struct {
@@ -39,6 +40,9 @@ type world struct {
 	// affinities are the node-affinity rules that bind, by guest. The HA manager allows
 	// a guest in one such rule only (pve-ha-manager 5.2.0).
 	affinities map[ha.SID]ha.Rule
+	// unreachable are the online nodes where a storage is not available, by storage.
+	unreachable map[string][]ha.NodeName
+	byID        map[int]ha.NodeName // whose corosync answered, by its node id
 }
 
 // managed is a target with ha: true and the guest it is.
@@ -83,14 +87,30 @@ func newWorld(s ha.Snapshot, p *ha.Policy) *world {
 	}
 	slices.Sort(w.nodes)
 	w.nodes = slices.Compact(w.nodes)
+	w.indexReports()
+	w.targets = findManaged(s)
+	w.indexRules()
+	w.indexStorages()
+	return w
+}
+
+func (w *world) indexReports() {
+	w.byID = make(map[int]ha.NodeName)
 	for _, name := range w.nodes {
-		for _, g := range w.reports[name].Running {
-			w.places[g.SID] = append(w.places[g.SID], place{node: name, LocalGuest: g})
+		if r, _, ok := w.answered(name, ha.ProbeGuests); ok {
+			for _, g := range r.Running {
+				w.places[g.SID] = append(w.places[g.SID], place{node: name, LocalGuest: g})
+			}
+		}
+		if r, _, ok := w.answered(name, ha.ProbeCorosync); ok && r.Corosync.Running {
+			w.byID[r.Corosync.NodeID] = name
 		}
 	}
-	w.targets = findManaged(s)
+}
+
+func (w *world) indexRules() {
 	w.affinities = make(map[ha.SID]ha.Rule)
-	for _, r := range s.Inventory.Rules {
+	for _, r := range w.s.Inventory.Rules {
 		if r.Type != ha.NodeAffinity || !r.Binds() || len(r.Nodes) == 0 {
 			continue
 		}
@@ -100,7 +120,17 @@ func newWorld(s ha.Snapshot, p *ha.Policy) *world {
 			}
 		}
 	}
-	return w
+}
+
+func (w *world) indexStorages() {
+	w.unreachable = make(map[string][]ha.NodeName)
+	for _, s := range w.s.Inventory.Storages {
+		for _, n := range w.s.Inventory.Nodes {
+			if n.Online && !s.AvailableOn(n.Name) {
+				w.unreachable[s.Name] = append(w.unreachable[s.Name], n.Name)
+			}
+		}
+	}
 }
 
 // findManaged finds the guests of all HA targets at once: asking the snapshot for each
@@ -154,6 +184,21 @@ func (w *world) answered(name ha.NodeName, probe string) (r ha.Report, why strin
 		return r, fmt.Sprintf("the %s probe on %s could not look: %s", probe, name, reason), false
 	}
 	return r, "", true
+}
+
+// blind lists why the view of all nodes is incomplete: who did not answer, and that
+// there may be nodes nobody knows of.
+func (w *world) blind(probe string) []string {
+	var why []string
+	if reason, missing := w.lacks([]string{partNodes}); missing {
+		why = append(why, "which nodes there are is not known: "+reason)
+	}
+	for _, name := range w.nodes {
+		if _, reason, ok := w.answered(name, probe); !ok {
+			why = append(why, reason)
+		}
+	}
+	return why
 }
 
 // lacks reports whether the inventory cannot be believed in any of these parts. A
