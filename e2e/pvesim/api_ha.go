@@ -1,0 +1,433 @@
+package pvesim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Writing HA's configuration. Every write needs the cluster-wide lock domain-ha.
+
+func (r *request) lockHA(prefix string) error {
+	if r.n.quorate {
+		return nil
+	}
+	return dieSlowly(cfsDelay, "%scfs-lock 'domain-ha' error: no quorum!", prefix)
+}
+
+func noGroups(what string) handler {
+	return func(*request) (any, error) {
+		return nil, die("cannot %s: ha groups have been migrated to rules", what)
+	}
+}
+
+// sid is the resource a request names, which may be only a VMID.
+func (r *request) sid() (string, error) {
+	s := r.get("sid")
+	typ, id, ok := strings.Cut(s, ":")
+	if !ok {
+		if g := r.fs.guests[atoi(s)]; g != nil {
+			return g.sid(), nil
+		}
+		return "", die("unable to find resource type for ID '%s'", s)
+	}
+	if typ != "vm" && typ != "ct" {
+		return "", die("unknown section type '%s'", typ)
+	}
+	if !vmID.MatchString(id) {
+		return "", die("invalid VMID")
+	}
+	return s, nil
+}
+
+// resourceRow is a resource as configured: defaults are not there.
+func (r *request) resourceRow(res *resource) object {
+	typ, _, _ := strings.Cut(res.sid, ":")
+	row := object{"sid": res.sid, "type": typ, "digest": digest(r.fs.resourcesText())}
+	for k, v := range res.opts {
+		row[k] = v
+		if k == "failback" || k == "max_restart" || k == "max_relocate" {
+			row[k] = atoi(v)
+		}
+	}
+	return row
+}
+
+func haResources(r *request) (any, error) {
+	list := []object{}
+	for _, res := range r.fs.resources {
+		if typ := r.get("type"); typ == "" || strings.HasPrefix(res.sid, typ+":") {
+			list = append(list, r.resourceRow(res))
+		}
+	}
+	return list, nil
+}
+
+func haResource(r *request) (any, error) {
+	sid, err := r.sid()
+	if err != nil {
+		return nil, err
+	}
+	res := r.fs.resource(sid)
+	if res == nil {
+		return nil, die("no such resource '%s'", sid)
+	}
+	return r.resourceRow(res), nil
+}
+
+func addHAResource(r *request) (any, error) {
+	if !r.n.quorate {
+		return nil, die("cluster not ready - no quorum?")
+	}
+	sid, err := r.sid()
+	if err != nil {
+		return nil, err
+	}
+	typ, id, _ := strings.Cut(sid, ":")
+	g := r.fs.guests[atoi(id)]
+	switch {
+	case r.has("group"):
+		return nil, die("invalid parameter 'group': ha groups have been migrated to rules")
+	case g == nil:
+		return nil, die("resource '%s' does not exist in cluster", sid)
+	case g.kind.ha() != typ:
+		return nil, die("resource '%s' - guest with ID %s is not a %s", sid, id, map[string]string{"vm": "VM", "ct": "container"}[typ])
+	case r.fs.resource(sid) != nil:
+		return nil, die("create resource failed: resource ID '%s' already defined", sid)
+	}
+	res := &resource{sid: sid, opts: map[string]string{}}
+	r.setOptions(res)
+	r.fs.resources = append(r.fs.resources, res)
+	return nil, nil
+}
+
+// resourceOptions are the lines a resource may have.
+var resourceOptions = []string{"state", "comment", "failback", "max_restart", "max_relocate"}
+
+func (r *request) setOptions(res *resource) {
+	for _, k := range resourceOptions {
+		if v, ok := r.args[k]; ok {
+			if k == "failback" {
+				v = fmt.Sprint(flag(r.is(k)))
+			}
+			res.opts[k] = v
+		}
+	}
+}
+
+func setHAResource(r *request) (any, error) {
+	const failed = "update resources config failed: "
+	if err := r.lockHA(failed); err != nil {
+		return nil, err
+	}
+	sid, err := r.sid()
+	if err != nil {
+		return nil, err
+	}
+	res := r.fs.resource(sid)
+	if res == nil {
+		return nil, die(failed+"no such resource '%s'", sid)
+	}
+	if r.fs.manager.state(sid) == "error" && r.get("state") != "disabled" {
+		return nil, die("service '%s' in error state, must be disabled and fixed first", sid)
+	}
+	if d := r.get("digest"); d != "" && d != digest(r.fs.resourcesText()) {
+		return nil, die(failed + "detected modified configuration - file changed by other user? Try again.")
+	}
+	for _, k := range splitList(r.get("delete")) {
+		if !slices.Contains(resourceOptions, k) {
+			return nil, die(failed+"no such option '%s'", k)
+		}
+		delete(res.opts, k)
+	}
+	r.setOptions(res)
+	return nil, nil
+}
+
+func deleteHAResource(r *request) (any, error) {
+	if err := r.lockHA("delete resource failed: "); err != nil {
+		return nil, err
+	}
+	sid, err := r.sid()
+	if err != nil {
+		return nil, err
+	}
+	if r.fs.resource(sid) == nil {
+		return nil, die("cannot delete service '%s', not HA managed!", sid)
+	}
+	r.fs.removeResource(sid, !r.has("purge") || r.is("purge"))
+	return nil, nil
+}
+
+// removeResource ends a guest's HA; purge takes it out of the rules as well, and the rules
+// that become empty by it.
+func (f *pmxcfs) removeResource(sid string, purge bool) {
+	f.resources = slices.DeleteFunc(f.resources, func(r *resource) bool { return r.sid == sid })
+	if !purge {
+		return
+	}
+	for _, r := range f.rules {
+		r.resources = slices.DeleteFunc(r.resources, func(s string) bool { return s == sid })
+	}
+	f.rules = slices.DeleteFunc(f.rules, func(r *rule) bool { return len(r.resources) == 0 })
+}
+
+// haMotion queues a migrate or relocate. It answers 200 also for moves that will not
+// happen; only a conflict of negative affinity is told.
+func haMotion(cmd string) handler {
+	return func(r *request) (any, error) {
+		sid, err := r.sid()
+		if err != nil {
+			return nil, err
+		}
+		if err := r.lockHA(""); err != nil {
+			return nil, err
+		}
+		res := r.fs.resource(sid)
+		switch {
+		case res == nil || res.request() == "ignored":
+			return nil, die("resource '%s' is not HA managed", sid)
+		case r.fs.manager.state(sid) == "error":
+			return nil, die("service '%s' in error state, must be disabled and fixed first", sid)
+		}
+		target := r.get("node")
+		r.fs.queueCommand("%s %s %s", cmd, sid, target)
+		out := object{"sid": sid, "requested-node": target}
+		if list := r.comigrated(sid, target); len(list) > 0 {
+			out["comigrated-resources"] = list
+		}
+		if sids := r.blocking(sid, target); len(sids) > 0 {
+			out["blocking-resources"] = causes(sids)
+		}
+		return out, nil
+	}
+}
+
+func causes(sids []string) []object {
+	list := []object{}
+	for _, s := range sids {
+		list = append(list, object{"sid": s, "cause": "resource-affinity"})
+	}
+	return list
+}
+
+func (r *request) compiled() compiledRules {
+	var nodes []string
+	if r.fs.manager != nil {
+		nodes = slices.Sorted(maps.Keys(r.fs.manager.nodes))
+	}
+	return compile(r.fs.rules, nodes)
+}
+
+// comigrated are the resources that would move along.
+func (r *request) comigrated(sid, target string) []string {
+	return r.dependent(sid, func(sd *service) bool { return sd.node != target })
+}
+
+// dependent are the positive peers of a resource that fit.
+func (r *request) dependent(sid string, fits func(*service) bool) []string {
+	var list []string
+	rules := r.compiled()
+	for _, peer := range rules.positive[sid] {
+		if r.fs.manager == nil || r.fs.manager.services[peer] == nil || fits(r.fs.manager.services[peer]) {
+			list = append(list, peer)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// blocking are the negative peers that sit on the target or are going there.
+func (r *request) blocking(sid, target string) []string {
+	var list []string
+	ms := r.fs.manager
+	if ms == nil {
+		return nil
+	}
+	rules := r.compiled()
+	for _, peer := range rules.negative[sid] {
+		p := ms.services[peer]
+		if p != nil && ms.nodes[target] == "online" && (p.node == target || p.target == target) {
+			list = append(list, peer)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func armHA(r *request) (any, error) {
+	if err := r.lockHA(""); err != nil {
+		return nil, err
+	}
+	r.fs.queueCommand("arm-ha")
+	return nil, nil
+}
+
+func disarmHA(r *request) (any, error) {
+	if err := r.lockHA(""); err != nil {
+		return nil, err
+	}
+	r.fs.queueCommand("disarm-ha %s", r.get("resource-mode"))
+	return nil, nil
+}
+
+func haRules(r *request) (any, error) {
+	list := []object{}
+	for _, ru := range r.fs.rules {
+		if r.has("type") && r.get("type") != ru.typ || r.has("resource") && !slices.Contains(ru.resources, r.get("resource")) {
+			continue
+		}
+		list = append(list, r.ruleRow(ru))
+	}
+	return list, nil
+}
+
+func haRule(r *request) (any, error) {
+	ru := r.fs.rule(r.get("rule"))
+	if ru == nil {
+		return nil, die("no such ha rule '%s'", r.get("rule"))
+	}
+	return r.ruleRow(ru), nil
+}
+
+func (r *request) ruleRow(ru *rule) object {
+	row := object{
+		"rule": ru.id, "type": ru.typ, "resources": strings.Join(ru.resources, ","), "order": slices.Index(r.fs.rules, ru) + 1,
+		"digest": digest(r.fs.rulesText()),
+	}
+	if ru.typ == "node-affinity" {
+		row["nodes"] = ru.nodesText()
+	} else {
+		row["affinity"] = ru.affinity
+	}
+	if ru.strict {
+		row["strict"] = 1
+	}
+	if ru.disabled {
+		row["disable"] = 1
+	}
+	if ru.comment != "" {
+		row["comment"] = ru.comment
+	}
+	if faults := checkRules(r.fs.rules, r.knownNodes())[ru.id]; len(faults) > 0 {
+		row["errors"] = object{"resources": faults}
+	}
+	return row
+}
+
+// knownNodes are the nodes the HA manager knows.
+func (r *request) knownNodes() []string {
+	if r.fs.manager == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r.fs.manager.nodes))
+}
+
+func addHARule(r *request) (any, error) {
+	const failed = "create ha rule failed: "
+	if !r.n.quorate {
+		return nil, die("cluster not ready - no quorum?")
+	}
+	ru := &rule{id: r.get("rule"), typ: r.get("type")}
+	r.setRule(ru)
+	if r.fs.rule(ru.id) != nil {
+		return nil, die(failed+"HA rule '%s' already defined", ru.id)
+	}
+	if err := r.checkRule(ru, failed, append(slices.Clone(r.fs.rules), ru)); err != nil {
+		return nil, err
+	}
+	r.fs.rules = append(r.fs.rules, ru)
+	return nil, nil
+}
+
+// setRule takes over what the request says of a rule.
+func (r *request) setRule(ru *rule) {
+	if r.has("resources") {
+		ru.resources = splitList(r.get("resources"))
+		slices.Sort(ru.resources)
+	}
+	if r.has("nodes") {
+		ru.nodes = parseRuleNodes(r.get("nodes"))
+	}
+	if r.has("affinity") {
+		ru.affinity = r.get("affinity")
+	}
+	if r.has("comment") {
+		ru.comment = r.get("comment")
+	}
+	if r.has("strict") {
+		ru.strict = r.is("strict")
+	}
+	if r.is("disable") { // 0 does not enable; that takes delete=disable
+		ru.disabled = true
+	}
+}
+
+func (r *request) checkRule(ru *rule, failed string, all []*rule) error {
+	var unmanaged, unknown []string
+	for _, sid := range ru.resources {
+		if r.fs.resource(sid) == nil {
+			unmanaged = append(unmanaged, sid)
+		}
+	}
+	for _, n := range ru.nodes {
+		if r.c.node(n.name) == nil {
+			unknown = append(unknown, n.name)
+		}
+	}
+	switch {
+	case len(unmanaged) > 0:
+		return die(failed+"cannot use unmanaged resource(s) %s.", strings.Join(unmanaged, ", "))
+	case len(unknown) > 0:
+		return die(failed+"cannot use non-existent node(s) %s.", strings.Join(unknown, ", "))
+	}
+	if faults := checkRules(all, r.knownNodes())[ru.id]; len(faults) > 0 {
+		return die(failed+"400 Rule '%s' is invalid.\nresources: %s", ru.id, strings.Join(faults, ", "))
+	}
+	return nil
+}
+
+func setHARule(r *request) (any, error) {
+	const failed = "update HA rules failed: "
+	if err := r.lockHA(failed); err != nil {
+		return nil, err
+	}
+	old := r.fs.rule(r.get("rule"))
+	switch {
+	case old == nil:
+		return nil, die(failed+"HA rule '%s' does not exist", r.get("rule"))
+	case r.get("digest") != "" && r.get("digest") != digest(r.fs.rulesText()):
+		return nil, die(failed + "detected modified configuration - file changed by other user? Try again.")
+	}
+	ru := old.clone()
+	r.setRule(ru)
+	for _, k := range splitList(r.get("delete")) {
+		switch k {
+		case "disable":
+			ru.disabled = false
+		case "strict":
+			ru.strict = false
+		case "comment":
+			ru.comment = ""
+		default:
+			return nil, die(failed+"no such option '%s'", k)
+		}
+	}
+	all := slices.Clone(r.fs.rules)
+	all[slices.Index(all, old)] = ru
+	if err := r.checkRule(ru, failed, all); err != nil {
+		return nil, err
+	}
+	r.fs.rules = all
+	return nil, nil
+}
+
+// deleteHARule succeeds also for a rule that is not there.
+func deleteHARule(r *request) (any, error) {
+	if err := r.lockHA("delete ha rule failed: "); err != nil {
+		return nil, err
+	}
+	r.fs.rules = slices.DeleteFunc(r.fs.rules, func(ru *rule) bool { return ru.id == r.get("rule") })
+	return nil, nil
+}

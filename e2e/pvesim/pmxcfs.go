@@ -1,0 +1,199 @@
+package pvesim
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// pmxcfs is what the nodes share through /etc/pve and through its broadcast key/value
+// store. Nodes with quorum all look at one; a node that loses quorum keeps a copy.
+type pmxcfs struct {
+	guests     map[int]*guestConf
+	storages   []*storage
+	datacenter map[string]string
+	resources  []*resource // in file order
+	rules      []*rule     // in file order
+	locks      map[string]haLock
+	commands   []string // /etc/pve/ha/crm_commands
+	manager    *managerStatus
+	lrm        map[string]lrmStatus // by node
+	// What pvestatd of each node has broadcast.
+	guestStats map[int]guestStat
+	nodeStats  map[string]nodeStat
+}
+
+func newPmxcfs() *pmxcfs {
+	return &pmxcfs{
+		guests: map[int]*guestConf{}, datacenter: map[string]string{}, locks: map[string]haLock{},
+		lrm: map[string]lrmStatus{}, guestStats: map[int]guestStat{}, nodeStats: map[string]nodeStat{},
+	}
+}
+
+// clone is what a node keeps that is cut off.
+func (f *pmxcfs) clone() *pmxcfs {
+	o := *f
+	o.guests = make(map[int]*guestConf, len(f.guests))
+	for id, g := range f.guests {
+		o.guests[id] = g.clone()
+	}
+	o.storages = nil
+	for _, s := range f.storages {
+		o.storages = append(o.storages, s.clone())
+	}
+	o.resources = nil
+	for _, r := range f.resources {
+		o.resources = append(o.resources, r.clone())
+	}
+	o.rules = nil
+	for _, r := range f.rules {
+		o.rules = append(o.rules, r.clone())
+	}
+	o.commands = slices.Clone(f.commands)
+	o.datacenter = maps.Clone(f.datacenter)
+	o.locks = maps.Clone(f.locks)
+	o.lrm = maps.Clone(f.lrm)
+	o.guestStats = maps.Clone(f.guestStats)
+	o.nodeStats = maps.Clone(f.nodeStats)
+	if f.manager != nil {
+		o.manager = f.manager.clone()
+	}
+	return &o
+}
+
+// guestConf is a guest's configuration file. Node is the directory it lies in, which is
+// what makes the guest that node's.
+type guestConf struct {
+	id        int
+	kind      kind
+	node      string
+	conf      map[string]string
+	snapshots []string
+	created   int // number: part of what makes uuids differ
+}
+
+// kind is qemu or lxc, as paths and types of the API say.
+type kind string
+
+const (
+	qemu kind = "qemu"
+	lxc  kind = "lxc"
+)
+
+// ha is the kind as a SID says it.
+func (k kind) ha() string {
+	if k == lxc {
+		return "ct"
+	}
+	return "vm"
+}
+
+// word is the kind as messages say it.
+func (k kind) word() string { return strings.ToUpper(k.ha()) }
+
+// dir is the directory of its configuration files.
+func (k kind) dir() string {
+	if k == lxc {
+		return "lxc"
+	}
+	return "qemu-server"
+}
+
+func (g *guestConf) clone() *guestConf {
+	o := *g
+	o.conf = maps.Clone(g.conf)
+	o.snapshots = slices.Clone(g.snapshots)
+	return &o
+}
+
+func (g *guestConf) sid() string { return fmt.Sprintf("%s:%d", g.kind.ha(), g.id) }
+
+func (g *guestConf) name() string {
+	if g.kind == lxc {
+		return g.conf["hostname"]
+	}
+	return g.conf["name"]
+}
+
+// text is the file as pmxcfs shows it.
+func (g *guestConf) text() string {
+	var b strings.Builder
+	if d, ok := g.conf["description"]; ok {
+		for line := range strings.SplitSeq(d, "\n") {
+			b.WriteString("#" + line + "\n")
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(g.conf)) {
+		if k != "description" {
+			fmt.Fprintf(&b, "%s: %s\n", k, g.conf[k])
+		}
+	}
+	for k, name := range g.snapshots {
+		fmt.Fprintf(&b, "\n[%s]\n", name)
+		if k > 0 {
+			fmt.Fprintf(&b, "parent: %s\n", g.snapshots[k-1])
+		}
+		for _, key := range slices.Sorted(maps.Keys(g.conf)) {
+			if key != "lock" && key != "description" {
+				fmt.Fprintf(&b, "%s: %s\n", key, g.conf[key])
+			}
+		}
+		b.WriteString("snaptime: 1795218000\n")
+	}
+	return b.String()
+}
+
+// digest is the SHA-1 of a configuration file, which writers compare.
+func digest(text string) string {
+	sum := sha1.Sum([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// sortedGuests are all guests by VMID.
+func (f *pmxcfs) sortedGuests() []*guestConf {
+	list := make([]*guestConf, 0, len(f.guests))
+	for _, id := range slices.Sorted(maps.Keys(f.guests)) {
+		list = append(list, f.guests[id])
+	}
+	return list
+}
+
+// guestBySID finds the guest a SID names; nil if there is none of that kind.
+func (f *pmxcfs) guestBySID(sid string) *guestConf {
+	typ, id, _ := strings.Cut(sid, ":")
+	g := f.guests[atoi(id)]
+	if g == nil || g.kind.ha() != typ {
+		return nil
+	}
+	return g
+}
+
+func (f *pmxcfs) resource(sid string) *resource {
+	for _, r := range f.resources {
+		if r.sid == sid {
+			return r
+		}
+	}
+	return nil
+}
+
+func (f *pmxcfs) rule(id string) *rule {
+	for _, r := range f.rules {
+		if r.id == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (f *pmxcfs) storage(id string) *storage {
+	for _, s := range f.storages {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
