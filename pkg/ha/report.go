@@ -153,7 +153,7 @@ type Corosync struct {
 	// Members are the node ids in this partition, ascending.
 	Members []int  `json:"members"`
 	Links   []Link `json:"links"` // by peer, then number
-	// TokenTimeout is the runtime token timeout.
+	// TokenTimeout is the runtime token timeout, 0 if not known.
 	TokenTimeout time.Duration `json:"token_timeout,omitempty"`
 }
 
@@ -172,7 +172,7 @@ type Link struct {
 	Connected bool `json:"connected"`
 	// MTU is the link's, 0 if not known.
 	MTU int `json:"mtu,omitempty"`
-	// Latency is knet's average, LatencyMax its largest since the link came up.
+	// Latency is knet's average, LatencyMax its largest since the link came up; 0 if not known.
 	Latency    time.Duration `json:"latency,omitempty"`
 	LatencyMax time.Duration `json:"latency_max,omitempty"`
 }
