@@ -2,12 +2,14 @@ package probe
 
 import (
 	"context"
+	"io"
 	"io/fs"
 )
 
 // Host is the slice of a machine that a probe may touch: the real one (Local), a recorded
 // one, or a simulated one. Its methods mention only standard types, so that a simulator
-// satisfies it without importing us.
+// satisfies it without importing us. Having Open, a Host is an fs.FS; one that can read a
+// file or list a folder more cheaply may also implement fs.ReadFileFS and fs.ReadDirFS.
 type Host interface {
 	// Open opens a file by its absolute path without the leading slash: proc/meminfo,
 	// sys/class/watchdog/watchdog0/identity, etc/pve/.members. Directories can be listed.
@@ -21,4 +23,22 @@ type Host interface {
 	// Run runs one of the commands on the allow-list and returns its standard output. A
 	// non-zero exit is an error that has ExitCode() int; the output is returned with it.
 	Run(ctx context.Context, name string, args ...string) ([]byte, error)
+}
+
+// fileSizeMax bounds what is read of any one file. The largest we read is the package
+// database: 1 to 3 MB on a Proxmox node. Files of proc and pmxcfs are far smaller, and
+// pmxcfs allows no more than 1 MiB a file.
+const fileSizeMax = 16 << 20
+
+// read reads a whole file, at most fileSizeMax of it.
+func read(h Host, name string) ([]byte, error) {
+	if f, ok := h.(fs.ReadFileFS); ok {
+		return f.ReadFile(name)
+	}
+	f, err := h.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, fileSizeMax))
 }

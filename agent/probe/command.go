@@ -1,0 +1,201 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Limits on commands.
+const (
+	// outputMax is how much of a command's output is kept. The statistics of corosync are
+	// about 5 kB a peer, so that this is enough for the largest cluster corosync allows.
+	outputMax = 1 << 20
+	// complaintMax is how much of its standard error.
+	complaintMax = 4 << 10
+	// commandMax is how long a command may take when its caller sets no deadline.
+	// ha-manager was seen to take 10 s on a busy node.
+	commandMax = time.Minute
+	// killMax is how long a killed command is waited for. One that is stuck in the kernel
+	// stays behind, and is not started a second time.
+	killMax = 500 * time.Millisecond
+)
+
+// nodeName is what Proxmox takes for the name of a node: a host name's first label.
+var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+
+// Allowed reports whether a command line is on the allow-list: all that an agent, which
+// runs as root, will ever start. Arguments are compared whole; nothing passes a shell.
+func Allowed(name string, args ...string) bool {
+	switch name {
+	case "corosync-quorumtool":
+		return slices.Equal(args, []string{"-s"})
+	case "corosync-cfgtool":
+		return slices.Equal(args, []string{"-n"}) || slices.Equal(args, []string{"-s"})
+	case "corosync-cmapctl":
+		return len(args) == 0 || slices.Equal(args, []string{"-m", "stats"})
+	case "ha-manager":
+		return len(args) == 4 && args[0] == "crm-command" && args[1] == "node-maintenance" &&
+			(args[2] == "enable" || args[2] == "disable") && nodeName.MatchString(args[3])
+	}
+	return false
+}
+
+// CommandError is a command that exited with something else than 0, or could not run.
+type CommandError struct {
+	// Name is the command's.
+	Name string
+	// Code is its exit code, -1 if a signal ended it.
+	Code int
+	// Complaint is what it wrote to standard error, cut to a limit.
+	Complaint string
+}
+
+func (e *CommandError) Error() string {
+	text := fmt.Sprintf("%s: exit status %d", e.Name, e.Code)
+	if e.Complaint != "" {
+		text += ": " + strings.ReplaceAll(e.Complaint, "\n", "; ")
+	}
+	return text
+}
+
+// ExitCode is the command's exit code.
+func (e *CommandError) ExitCode() int { return e.Code }
+
+// Run runs a command on the allow-list with a clean environment and no input.
+func (h *localHost) Run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	if !Allowed(name, args...) {
+		return nil, fmt.Errorf("%s is not on the allow-list with these arguments: %q", name, args)
+	}
+	path, err := h.find(name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	cmd := exec.Command(path, args...)
+	cmd.Env = []string{"PATH=" + strings.Join(h.options.CommandDirs, ":"), "LC_ALL=C", "HOME=/root"}
+	// A group of its own: what it starts is killed with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, complaint, err := h.children.run(ctx, name+" "+strings.Join(args, " "), cmd)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return out, &CommandError{Name: name, Code: exit.ExitCode(), Complaint: strings.TrimSpace(string(complaint))}
+	}
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", name, err)
+	}
+	return out, nil
+}
+
+// find returns where a command lies.
+func (h *localHost) find(name string) (string, error) {
+	for _, dir := range h.options.CommandDirs {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not installed: %w", name, fs.ErrNotExist)
+}
+
+// children are the processes this host started that have not ended, by what they do.
+type children struct {
+	mu      sync.Mutex
+	running map[string]time.Time
+}
+
+// run runs a child until it ends or ctx does, then kills it. A child that survives even
+// that, stuck in the kernel, is waited for in the background; until it ends, run refuses
+// to start the same again, with an error that is context.DeadlineExceeded.
+func (c *children) run(ctx context.Context, what string, cmd *exec.Cmd) (out, complaint []byte, err error) {
+	c.mu.Lock()
+	since, running := c.running[what]
+	if !running {
+		c.running[what] = time.Now()
+	}
+	c.mu.Unlock()
+	if running {
+		return nil, nil, fmt.Errorf("the last one has not come back for %s: %w",
+			time.Since(since).Round(time.Second), context.DeadlineExceeded)
+	}
+	stdout, stderr := &capped{max: outputMax}, &capped{max: complaintMax}
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = stdout, stderr, killMax
+
+	started, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		defer func() {
+			c.mu.Lock()
+			delete(c.running, what)
+			c.mu.Unlock()
+		}()
+		startAndWait(cmd, started, ended)
+	}()
+	if err := <-started; err != nil {
+		return nil, nil, err
+	}
+	select {
+	case err := <-ended:
+		return stdout.bytes(), stderr.bytes(), err
+	case <-ctx.Done():
+	}
+	kill(cmd)
+	limit := time.NewTimer(killMax)
+	defer limit.Stop()
+	select {
+	case <-ended:
+	case <-limit.C:
+	}
+	return nil, nil, context.Cause(ctx)
+}
+
+func startAndWait(cmd *exec.Cmd, started, ended chan<- error) {
+	unlock := lockThread(cmd)
+	defer unlock()
+	err := cmd.Start()
+	started <- err
+	if err == nil {
+		ended <- cmd.Wait()
+	}
+}
+
+// kill ends a child and, if it leads a group, what it started.
+func kill(cmd *exec.Cmd) {
+	pid := cmd.Process.Pid
+	if cmd.SysProcAttr != nil && cmd.SysProcAttr.Setpgid {
+		pid = -pid
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
+}
+
+// capped keeps the first bytes written to it and lets the rest go, so that a command
+// that floods does not block and does not fill our memory.
+type capped struct {
+	mu   sync.Mutex
+	kept bytes.Buffer
+	max  int
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept.Write(p[:min(len(p), c.max-c.kept.Len())])
+	return len(p), nil
+}
+
+func (c *capped) bytes() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Clone(c.kept.Bytes())
+}

@@ -1,0 +1,204 @@
+// Package probe looks at one machine and says what is there: NFS mounts, watchdog,
+// corosync links, pve-ha-lrm, guests. Its secret is where each fact comes from and how
+// that text is read; nobody else parses /proc, /etc/pve or the output of a corosync tool.
+//
+// Probes fetch facts and never judge. What a probe could not look at becomes a
+// ha.ProbeFailure with the reason, never a guess. A hung server, a stopped corosync or a
+// stuck pmxcfs costs its own facts and a bounded time, nothing else.
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// A Probe fetches one part of a report.
+type Probe struct {
+	// Name is the one a ha.ProbeFailure carries.
+	Name string
+	// Deadline is how long the probe may take.
+	Deadline time.Duration
+	// look returns the facts it could get, and an error if they are not all of them.
+	look func(context.Context, *round) (facts, error)
+}
+
+// facts writes what a probe saw into a report.
+type facts func(*ha.Report)
+
+// All is every probe, in the order in which failures are worth reading. The deadlines are
+// what a healthy but busy node needs, many times over; together they bound a round, since
+// probes run side by side.
+var All = []Probe{
+	{ha.ProbeSystem, 2 * time.Second, lookSystem},
+	{ha.ProbePmxcfs, 2 * time.Second, lookPmxcfs},
+	{ha.ProbeNFS, statfsMax + time.Second, lookNFS},
+	{ha.ProbeWatchdog, 2 * time.Second, lookWatchdog},
+	{ha.ProbeCorosync, 2*corosyncToolMax + time.Second, lookCorosync},
+	{ha.ProbeLRM, 2 * time.Second, lookLRM},
+	{ha.ProbeGuests, 4 * time.Second, lookGuests},
+	{ha.ProbeGuestConfigs, 4 * time.Second, lookGuestConfigs},
+}
+
+// graceMax is what a probe gets beyond its deadline to hand over what it has: one that
+// obeys its context returns at the deadline, not before it.
+const graceMax = 250 * time.Millisecond
+
+// Prober looks at one host again and again. Between rounds it remembers what has not come
+// back yet, so that a call that hangs for ever is made once and not once a round, and a
+// few things that cost much and change seldom. One goroutine uses it.
+type Prober struct {
+	host Host
+	node ha.NodeName
+
+	mu      sync.Mutex
+	pending map[string]time.Time // probes that have not returned, and since when
+
+	mounts   mountWatch
+	packages packageCache
+	token    tokenCache
+	commands commandLineCache
+}
+
+// New returns a Prober for a host that is the node of that name.
+func New(h Host, node ha.NodeName) *Prober {
+	return &Prober{host: h, node: node, pending: map[string]time.Time{}}
+}
+
+// Look runs all probes once: New(h, node).Look(ctx). An agent, which looks again and
+// again, keeps a Prober instead.
+func Look(ctx context.Context, h Host, node ha.NodeName) ha.Report {
+	return New(h, node).Look(ctx)
+}
+
+// Look runs all probes side by side and returns what they saw. It takes no longer than
+// the longest deadline in All, whatever hangs, and less if ctx ends before. Agent,
+// Generation, Coordinator and Received are left for others to fill in.
+func (p *Prober) Look(ctx context.Context) ha.Report {
+	began := time.Now()
+	r := newRound(p)
+	results := make([]<-chan result, len(All))
+	for k, probe := range All {
+		results[k] = p.start(ctx, probe, r)
+	}
+	report := ha.Report{Node: p.node, Taken: began.UTC()}
+	for k, probe := range All {
+		got := await(ctx, results[k], probe.Deadline+graceMax-time.Since(began))
+		if got.facts != nil {
+			got.facts(&report)
+		}
+		if got.err != nil {
+			report.Failures = append(report.Failures, ha.ProbeFailure{Probe: probe.Name, Reason: got.err.Error()})
+		}
+	}
+	report.Took = time.Since(began)
+	report.Sort()
+	return report
+}
+
+// result is what a probe came back with.
+type result struct {
+	facts facts
+	err   error
+}
+
+// await waits for a result. One that is there counts, however late it is read: the probes
+// before this one may have used up all the time.
+func await(ctx context.Context, done <-chan result, patience time.Duration) result {
+	select {
+	case got := <-done:
+		return got
+	default:
+	}
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case got := <-done:
+		return got
+	case <-ctx.Done():
+		return result{err: fmt.Errorf("stopped waiting for it: %w", context.Cause(ctx))}
+	case <-limit.C:
+		return result{err: errors.New("it did not come back in time")}
+	}
+}
+
+// start runs a probe unless its last run is still under way: files of pmxcfs and of a
+// process can block a reader for ever, and one blocked goroutine a probe is enough.
+func (p *Prober) start(ctx context.Context, probe Probe, r *round) <-chan result {
+	done := make(chan result, 1)
+	p.mu.Lock()
+	since, pending := p.pending[probe.Name]
+	if !pending {
+		p.pending[probe.Name] = time.Now()
+	}
+	p.mu.Unlock()
+	if pending {
+		done <- result{err: fmt.Errorf("it has been hanging for %s", time.Since(since).Round(time.Second))}
+		return done
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, probe.Deadline)
+		defer cancel()
+		got := guarded(ctx, probe, r)
+		p.mu.Lock()
+		delete(p.pending, probe.Name)
+		p.mu.Unlock()
+		done <- got
+	}()
+	return done
+}
+
+// guarded runs a probe and turns a panic into a failure of that probe: the agent is a
+// daemon on a hypervisor, and input nobody foresaw must not end it.
+func guarded(ctx context.Context, probe Probe, r *round) (got result) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			got = result{err: fmt.Errorf("a fault in the probe itself: %v", fault)}
+		}
+	}()
+	f, err := probe.look(ctx, r)
+	return result{facts: f, err: err}
+}
+
+// round is one run of all probes: the host, and what several probes share.
+type round struct {
+	*Prober
+	// processes lists the processes that matter. /proc is walked once a round.
+	processes func() ([]process, error)
+}
+
+func newRound(p *Prober) *round {
+	return &round{
+		Prober:    p,
+		processes: sync.OnceValues(func() ([]process, error) { return scanProcesses(p.host) }),
+	}
+}
+
+// faults collects why facts are missing, for one sentence in the end.
+type faults []error
+
+// add notes an error, with what was being done; nil is ignored.
+func (f *faults) add(doing string, err error) {
+	if err != nil {
+		*f = append(*f, fmt.Errorf("%s: %w", doing, err))
+	}
+}
+
+// err is nil if nothing was added.
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return faultsError{errors.Join(f...)}
+}
+
+// faultsError prints joined errors on one line.
+type faultsError struct{ error }
+
+func (e faultsError) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
+func (e faultsError) Unwrap() error { return e.error }
