@@ -84,6 +84,7 @@ func (n *network) readClusterFields(section entry, fields mapping) {
 		}
 	}
 	if q, _ := fields.get("qdevice"); q.given() {
+		n.thirdVote = true
 		c.QDevice = n.readQDevice(q)
 	}
 	if rto, _ := fields.get("rto"); rto.given() {
@@ -99,7 +100,7 @@ func (n *network) readClusterFields(section entry, fields mapping) {
 	}
 	list, ok := nodes.list("[node1, node2, node3]")
 	n.clusterRead = ok && len(list) > 0
-	if ok && len(list) == 0 {
+	if ok && len(list) == 0 { // [] was written
 		n.src.fault(nodes.value.at, "list its nodes, e.g. nodes: [node1, node2, node3]", "%s is empty", nodes.path)
 	}
 	for _, v := range list {

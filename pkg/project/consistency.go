@@ -21,7 +21,7 @@ func (n *network) checkCluster() {
 		n.src.fault(n.cluster.at, "add a second node, better two; or remove ha from the targets", "%s has one node, but %s", n.cluster.path, wantHA(protected))
 	case len(nodes) == 1:
 		n.src.warn(n.cluster.at, "add a second node, better two", "%s has one node: nothing can move", n.cluster.path)
-	case len(nodes) == 2 && n.policy.Cluster.QDevice == nil:
+	case len(nodes) == 2 && !n.thirdVote:
 		n.src.warn(n.cluster.at, "add a third node, or a third vote outside: qdevice: {host: 10.10.0.60}",
 			"%s has two nodes and no qdevice: when one fails the other has no quorum, and HA restarts nothing", n.cluster.path)
 	}

@@ -116,15 +116,7 @@ const excerptMax = 110
 // excerpt makes a line printable around column (from 1) and returns it with the caret's
 // position in it.
 func excerpt(line string, column int) (text string, caret int) {
-	runes := []rune(maskSecret(line))
-	for k, r := range runes {
-		switch {
-		case r == '\t':
-			runes[k] = ' '
-		case r == utf8.RuneError || !unicode.IsPrint(r):
-			runes[k] = '?'
-		}
-	}
+	runes := []rune(strings.TrimRight(printable(maskSecret(line)), " "))
 	// A caret just behind the line is where a value is missing.
 	caret = min(column, len(runes)+1)
 	if len(runes) > excerptMax {
@@ -140,7 +132,20 @@ func excerpt(line string, column int) (text string, caret int) {
 			runes[len(runes)-1] = '…'
 		}
 	}
-	return strings.TrimRight(string(runes), " "), caret
+	return string(runes), caret
+}
+
+// printable replaces what could do something to a terminal, character by character.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r == utf8.RuneError || !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // secretWords are parts of keys whose values are never shown, even when the line is

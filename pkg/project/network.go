@@ -37,7 +37,9 @@ type network struct {
 	clusterRead bool
 	// storageServer and qdevice are where those two are named.
 	storageServer, qdevice value
-	haAt                   map[string]place // where a target says ha: true
+	// thirdVote: a qdevice is declared, even if wrongly.
+	thirdVote bool
+	haAt      map[string]place // where a target says ha: true
 }
 
 func readNetwork(src *source, fsys fs.FS, project string) ha.Policy {

@@ -34,7 +34,7 @@ func (n *network) readOptions(e entry, t ha.Target) ha.HAOptions {
 		}
 	}
 	if f, _ := fields.get("strict"); f.given() {
-		o.Strict, _ = f.boolean()
+		o.Strict = f.boolean()
 		if o.Strict && !nodes.given() {
 			n.src.fault(f.at, "add nodes: [node1, node2], the nodes it may run on, or remove strict", "%s is true, but there are no nodes to be strict about", f.path)
 		}

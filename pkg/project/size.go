@@ -8,13 +8,14 @@ import (
 
 // unit is what a size in network.yml counts: memory MiB, disk GiB.
 type unit struct {
-	name  string
-	shift int // to bytes
+	name    string
+	shift   int // to bytes
+	example int
 }
 
 var (
-	mebibyte = unit{"MiB", 20}
-	gibibyte = unit{"GiB", 30}
+	mebibyte = unit{"MiB", 20, 4096}
+	gibibyte = unit{"GiB", 30, 100}
 )
 
 // sizeFix says how a size that cannot be right is written in unit u. It recognises the
@@ -36,5 +37,5 @@ func sizeFix(v value, u unit) string {
 	if known && shift >= u.shift && err == nil && count > 0 {
 		return fmt.Sprintf("the unit is %s: write %d", u.name, count<<(shift-u.shift))
 	}
-	return "write a whole number of " + u.name + ", e.g. 64"
+	return fmt.Sprintf("write a whole number of %s, e.g. %d", u.name, u.example)
 }

@@ -67,8 +67,10 @@ func (s *source) note(status ha.Status, at place, fix, format string, args ...an
 	s.add(f)
 }
 
-// add keeps a fault, once: reading a value twice must not double its faults.
+// add keeps a fault, once: reading a value twice must not double its faults. Names of
+// the file are part of its text, so that is made safe to print as well.
 func (s *source) add(f Fault) {
+	f.Text, f.Fix = printable(f.Text), printable(f.Fix)
 	if s.seen == nil {
 		s.seen = map[Fault]bool{}
 	}
@@ -77,16 +79,6 @@ func (s *source) add(f Fault) {
 	}
 	s.seen[f] = true
 	s.found = append(s.found, f)
-}
-
-// failed reports whether any fault was found.
-func (s *source) failed() bool {
-	for _, f := range s.found {
-		if f.Status == ha.Fail {
-			return true
-		}
-	}
-	return false
 }
 
 // errAbsent: the file does not exist.

@@ -75,7 +75,7 @@ func (n *network) readTarget(e entry) ha.Target {
 		t.IP = f.targetIP()
 	}
 	if f, _ := fields.get("bootstrap"); f.given() {
-		t.Bootstrap, _ = f.boolean()
+		t.Bootstrap = f.boolean()
 	}
 	if f, _ := fields.get("maintenance"); f.given() {
 		t.Maintenance = f.maintenanceMode()
@@ -85,7 +85,7 @@ func (n *network) readTarget(e entry) ha.Target {
 	}
 	haField, _ := fields.get("ha")
 	if haField.given() {
-		t.HA, _ = haField.boolean()
+		t.HA = haField.boolean()
 	}
 	if t.HA && t.Type == ha.TargetBare {
 		n.src.fault(haField.value.at, "remove it, or make the target an lxc or a vm", "%s is true, but a bare target takes no part in HA", haField.path)

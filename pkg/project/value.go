@@ -2,9 +2,9 @@ package project
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -53,9 +53,25 @@ func (v anchorVisitor) Visit(n ast.Node) ast.Visitor {
 	return v
 }
 
-// resolve follows aliases, anchors and tags to the value itself; nil if there is none.
+// resolve follows aliases, anchors and tags to the value itself; nil if there is none, or
+// if it cannot be found, which is then a fault.
 func (v value) resolve() ast.Node {
-	n := v.node
+	n, lost := v.follow()
+	switch {
+	case lost && n == nil:
+		v.src.fault(v.at, "write the value out", "this alias refers to itself")
+	case lost:
+		name := aliasName(n.(*ast.AliasNode))
+		v.src.fault(v.at, fmt.Sprintf("define it before with &%s, or write the value out", name), "*%s refers to nothing", name)
+		return nil
+	}
+	return n
+}
+
+// follow is resolve without a word. If the way to the value is lost, the node is the
+// alias that leads nowhere, or nil if it leads in a circle.
+func (v value) follow() (n ast.Node, lost bool) {
+	n = v.node
 	for range hopsMax {
 		switch t := n.(type) {
 		case *ast.AnchorNode:
@@ -67,18 +83,16 @@ func (v value) resolve() ast.Node {
 		case *ast.AliasNode:
 			anchor := v.src.anchorBefore(t)
 			if anchor == nil {
-				v.src.fault(v.at, fmt.Sprintf("define it before with &%s, or write the value out", aliasName(t)), "*%s refers to nothing", aliasName(t))
-				return nil
+				return t, true
 			}
 			n = anchor.Value
 		case *ast.NullNode:
-			return nil
+			return nil, false
 		default:
-			return n
+			return n, false
 		}
 	}
-	v.src.fault(v.at, "write the value out", "this alias refers to itself")
-	return nil
+	return nil, true
 }
 
 func aliasName(a *ast.AliasNode) string {
@@ -103,9 +117,13 @@ func (s *source) anchorBefore(a *ast.AliasNode) *ast.AnchorNode {
 
 // given reports whether there is a value at all: `node:` alone is none.
 func (v value) given() bool {
-	_, null := v.node.(*ast.NullNode)
-	return v.node != nil && !null
+	n, lost := v.follow()
+	return lost || n != nil
 }
+
+// gluedKey is a key and its value without the blank between them, which YAML takes for
+// one text.
+var gluedKey = regexp.MustCompile(`^[a-z_]+:\S`)
 
 // mapping reads a mapping. Keys given twice are faults; the first counts.
 func (v value) mapping() (mapping, bool) {
@@ -116,7 +134,11 @@ func (v value) mapping() (mapping, bool) {
 	}
 	mapNode, ok := n.(ast.MapNode)
 	if !ok {
-		v.wrong("a mapping", "write key: value lines under it")
+		fix := "write key: value lines under it"
+		if text, _ := scalarText(n); gluedKey.MatchString(text) {
+			fix = "write key: value, with a space after the colon"
+		}
+		v.wrong("a mapping", fix)
 		return m, false
 	}
 	if v.src.merging[n] {
@@ -202,8 +224,8 @@ func (m mapping) get(key string) (entry, bool) {
 	return m.entries[k], true
 }
 
-// list reads a list.
-func (v value) list(example string) ([]value, bool) {
+// list reads a list; what could not be read is missing from it, and ok is then false.
+func (v value) list(example string) (list []value, ok bool) {
 	n := v.resolve()
 	if n == nil {
 		return nil, false
@@ -213,115 +235,17 @@ func (v value) list(example string) ([]value, bool) {
 		v.wrong("a list", "write "+example)
 		return nil, false
 	}
-	var list []value
+	whole := true
 	for k, n := range seq.Values {
 		item := value{src: v.src, node: n, at: placeOf(n), path: fmt.Sprintf("%s[%d]", v.path, k)}
 		if !item.given() {
 			v.src.fault(item.at, "remove it or fill it in", "%s is empty", item.path)
+			whole = false
 			continue
 		}
 		list = append(list, item)
 	}
-	return list, true
-}
-
-// text reads one line of text; a number or true is taken as it is written.
-func (v value) text() (string, bool) {
-	n := v.resolve()
-	if n == nil {
-		return "", false
-	}
-	text, ok := scalarText(n)
-	if !ok {
-		v.wrong("text", "write one value")
-		return "", false
-	}
-	text = strings.TrimSpace(text)
-	if strings.ContainsFunc(text, unicode.IsControl) {
-		v.src.fault(v.at, "write one line of text", "%s contains line breaks or control characters", v.path)
-		return "", false
-	}
-	return text, text != ""
-}
-
-// boolean reads true or false.
-func (v value) boolean() (b, ok bool) {
-	n := v.resolve()
-	if n == nil {
-		return false, false
-	}
-	if t, ok := n.(*ast.BoolNode); ok {
-		return t.Value, true
-	}
-	text, _ := scalarText(n)
-	switch strings.ToLower(text) {
-	case "yes", "on", "y", "true", "1":
-		v.wrong("true or false", "write true")
-	case "no", "off", "n", "false", "0":
-		v.wrong("true or false", "write false")
-	default:
-		v.wrong("true or false", "write true or false")
-	}
-	return false, false
-}
-
-// integer reads a whole number between low and high, in unit ("MiB", or ""). Larger and
-// smaller ones are faults.
-func (v value) integer(low, high int64, unit, fix string) (int64, bool) {
-	n := v.resolve()
-	if n == nil {
-		return 0, false
-	}
-	var i int64
-	t, ok := n.(*ast.IntegerNode)
-	if ok {
-		switch x := t.Value.(type) {
-		case int64:
-			i = x
-		case uint64:
-			i = int64(min(x, 1<<62))
-		}
-	} else {
-		text, _ := scalarText(n)
-		if _, err := strconv.ParseInt(text, 10, 64); err == nil {
-			v.wrong("a number", fmt.Sprintf("write %s without quotes", text))
-		} else {
-			v.wrong("a whole number", fix)
-		}
-		return 0, false
-	}
-	if unit != "" {
-		unit = " " + unit
-	}
-	switch {
-	case i < 0:
-		v.src.fault(v.at, fix, "%s is negative: %d", v.path, i)
-	case i < low:
-		v.src.fault(v.at, fix, "%s is %d%s; the least is %d%s", v.path, i, unit, low, unit)
-	case i > high:
-		v.src.fault(v.at, fix, "%s is %d%s; the most is %d%s", v.path, i, unit, high, unit)
-	default:
-		return i, true
-	}
-	return 0, false
-}
-
-// number reads a number, whole or not, above 0 and up to high.
-func (v value) number(high float64, fix string) (float64, bool) {
-	n := v.resolve()
-	if n == nil {
-		return 0, false
-	}
-	f, ok := n.(*ast.FloatNode)
-	if !ok {
-		i, ok := v.integer(1, int64(high), "", fix)
-		return float64(i), ok
-	}
-	if f.Value <= 0 || f.Value > high {
-		v.src.fault(v.at, fix, "%s is %s; it must be above 0 and at most %g", v.path, f.GetToken().Value, high)
-		return 0, false
-	}
-	return f.Value, true
+	return list, whole
 }
 
 // wrong notes that the value is not of the type it must be.
@@ -364,9 +288,9 @@ func secretPath(path string) bool {
 
 // quote quotes a value of the file for a message, cut if it is long.
 func quote(text string) string {
-	const max = 40
-	if r := []rune(text); len(r) > max {
-		text = string(r[:max-1]) + "…"
+	const lengthMax = 40
+	if r := []rune(text); len(r) > lengthMax {
+		text = string(r[:lengthMax-1]) + "…"
 	}
 	return strconv.Quote(text)
 }
