@@ -9,6 +9,7 @@ var All = slices.Concat(
 	inventoryChecks,
 	membershipChecks,
 	agentChecks,
+	splitBrainChecks,
 	versionChecks,
 	corosyncChecks,
 	quorumChecks,
@@ -22,7 +23,6 @@ var All = slices.Concat(
 	guestChecks,
 	registrationChecks,
 	ruleChecks,
-	splitBrainChecks,
 	capacityChecks,
 	maintenanceChecks,
 )

@@ -50,7 +50,7 @@ func (w *world) load() load {
 	l := load{assigned: make(map[ha.NodeName]int64), protected: make(map[ha.NodeName][]ha.Guest)}
 	for _, g := range w.s.Inventory.Guests {
 		r, found := w.s.Inventory.Resource(g.SID)
-		kept := found && r.State == ha.RequestStarted
+		kept := found && keptStarted(r)
 		if kept || g.Running() {
 			l.assigned[g.Node] += g.MemoryMax
 		}

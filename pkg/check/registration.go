@@ -63,12 +63,16 @@ func targetNotRegistered(w *world, m managed) verdict {
 	return pass("", "%s", m.guest.SID)
 }
 
+// keptStarted reports whether the HA manager keeps the guest started, and starts it
+// elsewhere when its node is lost. "enabled" is an old alias (pve-ha-manager 5.2.0).
+func keptStarted(r ha.Resource) bool { return r.State == ha.RequestStarted || r.State == "enabled" }
+
 func targetRequestState(w *world, m managed) verdict {
 	r, v, ok := w.resource(m)
 	switch {
 	case !ok:
 		return v
-	case r.State != ha.RequestStarted:
+	case !keptStarted(r):
 		return broken("", fmt.Sprintf("%s is requested %s: the HA manager does not start it", r.SID, r.State), fmt.Sprintf("ha-manager set %s --state started", r.SID))
 	}
 	return pass("", "%s: %s", r.SID, r.State)

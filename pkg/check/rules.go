@@ -40,19 +40,27 @@ func ruleHasErrors(w *world) []verdict {
 	return list
 }
 
-// best are the nodes of a rule with the highest priority: the highest number wins.
-func best(r ha.Rule) []ha.NodeName {
-	top := r.Nodes[0].Priority
-	for _, n := range r.Nodes {
+// best are the nodes with the highest priority: the highest number wins.
+func best(nodes []ha.RuleNode) []ha.NodeName {
+	top := nodes[0].Priority
+	for _, n := range nodes {
 		top = max(top, n.Priority)
 	}
 	var list []ha.NodeName
-	for _, n := range r.Nodes {
+	for _, n := range nodes {
 		if n.Priority == top {
 			list = append(list, n.Node)
 		}
 	}
 	return list
+}
+
+// preferred are the nodes network.yml wants a target on: by declared priority, else its node.
+func preferred(m managed) []ha.NodeName {
+	if len(m.Options.Priority) > 0 {
+		return best(m.Options.Priority)
+	}
+	return []ha.NodeName{m.Node}
 }
 
 func targetPreferenceMissing(w *world, m managed) verdict {
@@ -66,8 +74,9 @@ func targetPreferenceMissing(w *world, m managed) verdict {
 	if !ok {
 		return broken("", fmt.Sprintf("no HA rule prefers %s for %s: the HA manager starts it anywhere", m.Node, m.guest.SID), applyRemedy)
 	}
-	if top := best(r); !slices.Contains(top, m.Node) {
-		return broken("", fmt.Sprintf("rule %s prefers %s, network.yml %s", r.ID, joined(top), m.Node), applyRemedy)
+	top, want := best(r.Nodes), preferred(m)
+	if !slices.ContainsFunc(want, func(n ha.NodeName) bool { return slices.Contains(top, n) }) {
+		return broken("", fmt.Sprintf("rule %s prefers %s, network.yml %s", r.ID, joined(top), joined(want)), applyRemedy)
 	}
 	return pass("", "rule %s: %s", r.ID, r.NodesText())
 }
