@@ -112,22 +112,21 @@ func TestAnAgentReportsAndObeys(t *testing.T) {
 func TestAnAgentBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, n, d := newPKI(t), &lan{}, &desk{}
-		var at []time.Time
-		n.onDial = func(string) { at = append(at, time.Now()) }
 		run(t, node1(p, n))
 		pass(5 * time.Minute)
 
+		at := n.attempts()
 		base := []time.Duration{1, 2, 4, 8, 16, 20, 20, 20}
 		if len(at) < len(base)+1 {
 			t.Fatalf("%d attempts in 5 minutes, want more", len(at))
 		}
 		for k, b := range base {
 			b *= time.Second
-			if gap := at[k+1].Sub(at[k]); gap < b || gap > b+b/2 {
+			if gap := at[k+1].at.Sub(at[k].at); gap < b || gap > b+b/2 {
 				t.Errorf("pause %d was %s, want %s to %s", k+1, gap, b, b+b/2)
 			}
 		}
-		if gap := at[1].Sub(at[0]); gap%time.Second == 0 {
+		if gap := at[1].at.Sub(at[0].at); gap%time.Second == 0 {
 			t.Errorf("the first pause was %s: without jitter all agents come at once", gap)
 		}
 
@@ -137,10 +136,11 @@ func TestAnAgentBacksOff(t *testing.T) {
 			t.Fatalf("%d hellos, want 1", len(d.hellos))
 		}
 		stop()
-		stopped, tried := time.Now(), len(at)
+		stopped, before := time.Now(), len(n.attempts())
 		pass(1500 * time.Millisecond)
-		if len(at) == tried || at[tried].Sub(stopped) < time.Second {
-			t.Errorf("after a good session the next attempts were at %v, want one 1 to 1.5 s after %v", at[tried:], stopped)
+		after := n.attempts()[before:]
+		if len(after) == 0 || after[0].at.Sub(stopped) < time.Second {
+			t.Errorf("after a good session that ended at %v the next attempts were %v, want one 1 to 1.5 s later", stopped, after)
 		}
 	})
 }
@@ -202,7 +202,11 @@ func TestAddressesAreTriedInTurn(t *testing.T) {
 		}
 		run(t, s)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"a:8007", "b:8007", "c:8007"}, n.attempts()); diff != "" {
+		var tried []string
+		for _, a := range n.attempts() {
+			tried = append(tried, a.address)
+		}
+		if diff := cmp.Diff([]string{"a:8007", "b:8007", "c:8007"}, tried); diff != "" {
 			t.Errorf("addresses tried (-want +got):\n%s", diff)
 		}
 		s.Report(ha.Report{Node: "node1"})

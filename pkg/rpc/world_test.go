@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
@@ -245,9 +246,14 @@ func (p pki) client(role Role, name string) *tls.Config {
 type lan struct {
 	mu        sync.Mutex
 	listeners map[string]*bufconn.Listener
-	dialed    []string
+	dialed    []attempt
 	cables    []*cable
-	onDial    func(address string)
+}
+
+// An attempt is an address that somebody dialed, and when.
+type attempt struct {
+	address string
+	at      time.Time
 }
 
 // serve starts a coordinator at an address until stop is called, at the latest when the
@@ -283,13 +289,9 @@ func (n *lan) serve(t *testing.T, address string, b Backend, cfg *tls.Config) (s
 
 func (n *lan) dial(ctx context.Context, address string) (net.Conn, error) {
 	n.mu.Lock()
-	n.dialed = append(n.dialed, address)
+	n.dialed = append(n.dialed, attempt{address, time.Now()})
 	l := n.listeners[address]
-	onDial := n.onDial
 	n.mu.Unlock()
-	if onDial != nil {
-		onDial(address)
-	}
 	if l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
@@ -314,7 +316,7 @@ func (n *lan) pull() {
 	n.cables = nil
 }
 
-func (n *lan) attempts() []string {
+func (n *lan) attempts() []attempt {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.dialed)
