@@ -40,7 +40,7 @@ func clusterStandalone(w *world) []verdict {
 	c := w.s.Inventory.Cluster
 	if c.Standalone {
 		return []verdict{broken(clusterSubject, fmt.Sprintf("%s is in no cluster", w.s.Inventory.Source),
-			"psw -C DIR bootstrap, or: pvecm create NAME there and pvecm add ADDRESS on each other node")}
+			"pvecm create NAME there, then pvecm add ADDRESS on each other node")}
 	}
 	return []verdict{pass(clusterSubject, "%s, %d nodes", c.Name, len(w.s.Inventory.Nodes))}
 }

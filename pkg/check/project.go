@@ -39,7 +39,7 @@ func policyMissing(w *world) []verdict {
 	p := w.policy
 	if len(p.Cluster.Nodes) == 0 && len(p.Targets) == 0 {
 		return []verdict{broken(clusterSubject, "no project is known, so nothing is declared that could be protected",
-			"psw -C DIR ha apply, with the folder that holds network.yml")}
+			"psw -C DIR ha check, where DIR is the folder that holds network.yml")}
 	}
 	if len(w.targets) == 0 {
 		return []verdict{passing(clusterSubject, "project %s declares no target with ha: true: nothing is protected", p.Project)}

@@ -38,7 +38,8 @@ var registrationChecks = []Check{
 		DependsOn: []ha.Code{APINotAnswering, PolicyMissing}, parts: resourceParts, cluster: resourceForeign},
 }
 
-const applyRemedy = "psw -C DIR ha plan, then psw -C DIR ha apply"
+// planRemedy: the plan prints the ha-manager command of every difference.
+const planRemedy = "psw -C DIR ha plan prints the commands that make it so"
 
 // resource returns the target's HA configuration, or an UNKNOWN to answer with.
 func (w *world) resource(m managed) (ha.Resource, verdict, bool) {
@@ -58,7 +59,7 @@ func targetNotRegistered(w *world, m managed) verdict {
 	}
 	if _, ok := w.s.Inventory.Resource(m.guest.SID); !ok {
 		return broken("", fmt.Sprintf("%s is no HA resource: it goes down with %s and stays down", m.guest.SID, m.guest.Node),
-			fmt.Sprintf("%s; or ha-manager add %s --state started --failback 0", applyRemedy, m.guest.SID))
+			fmt.Sprintf("ha-manager add %s --state started --failback 0; %s", m.guest.SID, planRemedy))
 	}
 	return pass("", "%s", m.guest.SID)
 }
@@ -85,7 +86,7 @@ func targetFailback(w *world, m managed) verdict {
 		return v
 	case r.Failback:
 		return broken("", fmt.Sprintf("%s has failback 1: it is moved a second time as soon as its node is back from a failure", r.SID),
-			fmt.Sprintf("%s; or ha-manager set %s --failback 0", applyRemedy, r.SID))
+			fmt.Sprintf("ha-manager set %s --failback 0", r.SID))
 	}
 	return pass("", "%s: failback 0", r.SID)
 }

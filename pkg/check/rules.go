@@ -72,11 +72,11 @@ func targetPreferenceMissing(w *world, m managed) verdict {
 	}
 	r, ok := w.affinities[m.guest.SID]
 	if !ok {
-		return broken("", fmt.Sprintf("no HA rule prefers %s for %s: the HA manager starts it anywhere", m.Node, m.guest.SID), applyRemedy)
+		return broken("", fmt.Sprintf("no HA rule prefers %s for %s: the HA manager starts it anywhere", m.Node, m.guest.SID), planRemedy)
 	}
 	top, want := best(r.Nodes), preferred(m)
 	if !slices.ContainsFunc(want, func(n ha.NodeName) bool { return slices.Contains(top, n) }) {
-		return broken("", fmt.Sprintf("rule %s prefers %s, network.yml %s", r.ID, joined(top), joined(want)), applyRemedy)
+		return broken("", fmt.Sprintf("rule %s prefers %s, network.yml %s", r.ID, joined(top), joined(want)), planRemedy)
 	}
 	return pass("", "rule %s: %s", r.ID, r.NodesText())
 }
@@ -90,11 +90,11 @@ func targetNotConfined(w *world, m managed) verdict {
 	}
 	r, ok := w.affinities[m.guest.SID]
 	if !ok || !r.Strict {
-		return broken("", fmt.Sprintf("network.yml keeps it on %s, but no strict rule does: %s may be started where it does not work", joined(m.Options.Nodes), m.guest.SID), applyRemedy)
+		return broken("", fmt.Sprintf("network.yml keeps it on %s, but no strict rule does: %s may be started where it does not work", joined(m.Options.Nodes), m.guest.SID), planRemedy)
 	}
 	for _, n := range r.Nodes {
 		if !slices.Contains(m.Options.Nodes, n.Node) {
-			return broken("", fmt.Sprintf("rule %s also allows %s", r.ID, n.Node), applyRemedy)
+			return broken("", fmt.Sprintf("rule %s also allows %s", r.ID, n.Node), planRemedy)
 		}
 	}
 	return pass("", "rule %s: %s, strict", r.ID, r.NodesText())
