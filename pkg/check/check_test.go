@@ -219,7 +219,8 @@ func TestTheListOfChecks(t *testing.T) {
 				t.Errorf("%s: a violation cannot be %s", c.Code, severity)
 			}
 		}
-		if worth := map[ha.Status]int{"": 0, ha.Notice: 1, ha.Warn: 2, ha.Fail: 3}; worth[c.Minimum] > worth[c.Production] {
+		worth := []ha.Status{"", ha.Notice, ha.Warn, ha.Fail}
+		if slices.Index(worth, c.Minimum) > slices.Index(worth, c.Production) {
 			t.Errorf("%s is worse in the minimum profile than in production", c.Code)
 		}
 		if c.Title == "" || c.Title[:1] != strings.ToLower(c.Title[:1]) && !strings.HasPrefix(c.Title, "HA ") && !strings.HasPrefix(c.Title, "Proxmox") && !strings.HasPrefix(c.Title, "Intel") {

@@ -83,7 +83,7 @@ func targetWrongType(_ *world, m managed) verdict {
 	if m.err != nil {
 		return unknown("", "%v", m.err)
 	}
-	if want := map[ha.TargetType]ha.GuestKind{ha.TargetVM: ha.VM, ha.TargetLXC: ha.CT}[m.Type]; want != m.guest.SID.Kind {
+	if (m.Type == ha.TargetLXC) != (m.guest.SID.Kind == ha.CT) {
 		return broken("", fmt.Sprintf("network.yml declares type %s, but the guest is %s", m.Type, m.guest.SID),
 			"correct type: in network.yml, or the VMID in .psw/converge/state.yml")
 	}

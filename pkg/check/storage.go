@@ -90,13 +90,20 @@ func storageNotShared(w *world) []verdict {
 	})
 }
 
+// contentOf is the kind of content a target's disk is to Proxmox.
+func contentOf(t ha.TargetType) string {
+	if t == ha.TargetLXC {
+		return "rootdir"
+	}
+	return "images"
+}
+
 // storageContent asks for what the targets need: images for VMs, rootdir for containers.
 func storageContent(w *world) []verdict {
-	need := map[ha.TargetType]string{ha.TargetVM: "images", ha.TargetLXC: "rootdir"}
 	return w.judgeStorage(func(s ha.Storage) verdict {
 		var missing []string
 		for _, m := range w.targets {
-			if c := need[m.Type]; !slices.Contains(s.Content, c) && !slices.Contains(missing, c) {
+			if c := contentOf(m.Type); !slices.Contains(s.Content, c) && !slices.Contains(missing, c) {
 				missing = append(missing, c)
 			}
 		}
