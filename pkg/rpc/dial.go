@@ -147,13 +147,13 @@ func (l *link) reasons(err error) string {
 	return strings.Join(parts, ", ")
 }
 
-// dialReason drops what net says of the address: it is named already.
+// dialReason drops what net says of addresses: ours is named already.
 func dialReason(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fmt.Sprintf("no answer within %s", connectTimeout)
-	case errors.As(err, &op) && op.Op == "dial":
+	case errors.As(err, &op):
 		return op.Err.Error()
 	default:
 		return err.Error()
