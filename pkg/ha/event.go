@@ -40,5 +40,7 @@ const (
 	EventQuorum     EventType = "quorum"
 	EventAgent      EventType = "agent" // an agent connected, went silent, refused
 	EventSplitBrain EventType = "split_brain"
+	EventHAState    EventType = "ha_state"   // the HA manager changed its state of a node
+	EventAPI        EventType = "api"        // the Proxmox API stopped answering, or answers again
 	EventSuperseded EventType = "superseded" // a newer coordinator exists; this one stopped acting
 )
