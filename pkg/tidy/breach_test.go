@@ -129,6 +129,15 @@ var started = Now()
 			},
 		},
 		{
+			rule: "messages stop at pkg/rpc",
+			good: []pkg{{ImportPath: "pkg/rpc", Imports: []string{"proto/psw/ha/v1"}}},
+			bad: []pkg{
+				{ImportPath: "coordinator", Imports: []string{"proto/psw/ha/v1"}},
+				{ImportPath: "coordinator/cli", TestImports: []string{"proto/psw/ha/v1"}},
+			},
+			want: []string{"coordinator: imports proto/psw/ha/v1", "coordinator/cli: imports proto/psw/ha/v1"},
+		},
+		{
 			rule: "the agent stays small",
 			good: []pkg{
 				{ImportPath: "agent/cmd/psw-agent", Deps: []string{"pkg/rpc", grpc}},

@@ -37,6 +37,9 @@ var rules = []rule{
 	{"every dependency has one home",
 		"A library with one home can be replaced, upgraded and understood in one place; its types stop at that package's door. New dependency: give it a home in rules_test.go and say why it is worth having.",
 		oneHome},
+	{"messages stop at pkg/rpc",
+		"Protobuf's types are made for the network: no value semantics, everything optional, renamed at its whim. The core speaks pkg/ha; one package converts, both ways.",
+		messagesStop},
 	{"the agent stays small",
 		"psw-agent runs as root on every hypervisor. A Proxmox client or a database in it is attack surface and memory that nothing on a node needs.",
 		agentSmall},
@@ -167,6 +170,21 @@ type home struct {
 
 func (h home) of(p pkg) bool {
 	return slices.Contains(h.packages, p.ImportPath) || slices.Contains(h.packages, mains) && p.isMain()
+}
+
+func messagesStop(tree []pkg) []breach {
+	var found []breach
+	for _, p := range tree {
+		if p.ImportPath == "pkg/rpc" || p.under("proto") {
+			continue
+		}
+		for _, i := range unique(p.allImports()) {
+			if under(i, "proto") {
+				found = append(found, breach{p.ImportPath, "imports " + i})
+			}
+		}
+	}
+	return found
 }
 
 func agentSmall(tree []pkg) []breach {
