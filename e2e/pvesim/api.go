@@ -120,6 +120,7 @@ const (
 	authDelay   = 3 * time.Second  // every 401
 	lookupDelay = 10 * time.Second // a node name that does not exist
 	deadDelay   = 3 * time.Second  // a node that does not answer
+	deadEarly   = 30 * time.Second // the same while its address is still remembered
 	cfsDelay    = 10 * time.Second // a cluster lock without quorum
 )
 
@@ -279,6 +280,8 @@ func (r *request) proxy(name string) error {
 	switch {
 	case to == nil:
 		return dieSlowly(lookupDelay, "hostname lookup '%s' failed - failed to get address info for: %s: Temporary failure in name resolution", name, name)
+	case !to.up && r.c.now().sub(to.died) < deadEarly:
+		return &apiError{status: 595, reason: "Connection timed out", delay: deadEarly}
 	case !connected(r.n, to):
 		return &apiError{status: 595, reason: "No route to host", delay: deadDelay}
 	}

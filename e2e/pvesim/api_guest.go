@@ -33,7 +33,11 @@ func guests(k kind) handler {
 		list := []object{}
 		for _, g := range r.fs.sortedGuests() {
 			if g.kind == k && g.node == r.n.name && r.may(fmt.Sprintf("/vms/%d", g.id), "VM.Audit") {
-				list = append(list, r.n.brief(g))
+				o := r.n.brief(g)
+				if k == qemu && r.is("full") {
+					r.n.machine(g, o)
+				}
+				list = append(list, o)
 			}
 		}
 		return list, nil
@@ -53,6 +57,9 @@ func (n *node) brief(g *guestConf) object {
 	}
 	if g.conf["template"] == "1" {
 		o["template"] = 1
+	}
+	if g.hasSerial() {
+		o["serial"] = 1
 	}
 	if g.kind == lxc {
 		o["type"], o["swap"], o["maxswap"] = "lxc", 0, int64(atoi(g.conf["swap"]))<<20
@@ -127,8 +134,23 @@ func guestConfig(k kind) handler {
 		if len(g.snapshots) > 0 && r.get("snapshot") == "" {
 			out["parent"] = g.snapshots[len(g.snapshots)-1]
 		}
+		if r.get("snapshot") != "" {
+			out["snaptime"] = snapTime
+		}
 		return out, nil
 	}
+}
+
+// snapTime is when every snapshot was made.
+const snapTime = 1795218000
+
+func (g *guestConf) hasSerial() bool {
+	for key := range g.conf {
+		if strings.HasPrefix(key, "serial") {
+			return true
+		}
+	}
+	return false
 }
 
 // typed is a configuration value in JSON: integers and booleans are numbers, all else,

@@ -17,7 +17,7 @@ func nodeStatus(r *request) (any, error) {
 		"memory":  object{"total": m, "used": s.mem, "free": m - s.mem, "available": m - s.mem},
 		"swap":    object{"total": 0, "used": 0, "free": 0},
 		"rootfs":  object{"total": int64(rootDisk), "used": int64(rootUsed), "free": int64(rootDisk - rootUsed), "avail": int64(rootDisk - rootUsed)},
-		"ksm":     object{"shared": 0}, "boot-info": object{"mode": "efi", "secureboot": 0},
+		"ksm":     object{"shared": 0}, "boot-info": object{"mode": "legacy-bios"},
 		"pveversion":     "pve-manager/" + PVEVersion + "/" + repoID,
 		"kversion":       "Linux " + kernel + " " + kernelBuild,
 		"current-kernel": object{"sysname": "Linux", "release": kernel, "version": kernelBuild, "machine": "x86_64"},

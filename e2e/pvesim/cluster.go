@@ -91,6 +91,7 @@ type node struct {
 	power  bool    // it has power; power without up is booting
 	boot   int     // counts boots: what was scheduled before a power cut must not happen after it
 	booted instant // when it came up
+	died   instant // when it last went down
 	group  int     // partition: nodes talk to each other if equal
 
 	members []string // who corosync on this node says is there, sorted
@@ -140,6 +141,7 @@ func New(spec Spec) *Cluster {
 	c.firstMembership()
 	for _, n := range c.nodes {
 		if n.up {
+			n.broadcast()
 			n.startServices()
 		}
 	}

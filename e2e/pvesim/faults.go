@@ -96,7 +96,7 @@ func (n *node) die(why string) {
 		n.boot++ // a boot under way does not finish
 		return
 	}
-	n.up, n.stopping = false, ""
+	n.up, n.stopping, n.died = false, "", n.c.now()
 	n.boot++
 	for _, p := range n.processes() {
 		n.endProcess(p.ID, why)
@@ -263,4 +263,16 @@ func (c *Cluster) takeAnswerFault(req *http.Request) answerFault {
 		return *f
 	}
 	return answerFault{}
+}
+
+// Crash ends a guest's process where it runs, as a bug in QEMU would.
+func (c *Cluster) Crash(sid string) {
+	c.lock()
+	defer c.unlock()
+	g := c.fs.guestBySID(sid)
+	for _, n := range c.nodes {
+		if g != nil && n.executing(g.id) {
+			n.endProcess(g.id, "crash")
+		}
+	}
 }

@@ -26,8 +26,10 @@ type GuestSpec struct {
 	// Disks are its volumes; without any it has one of 1 GiB on the first shared storage
 	// that takes such volumes, if there is one.
 	Disks []DiskSpec
-	// Config are further lines of its configuration file: hostpci0, mp0, lock, tags, …
+	// Config are further lines of its configuration file: hostpci0, mp0, lock, tags, … If
+	// Bare is set they are all of it.
 	Config    map[string]string
+	Bare      bool
 	Snapshots []string
 	Template  bool
 }
@@ -49,6 +51,18 @@ func (c *Cluster) addGuest(s GuestSpec) {
 		id: s.ID, kind: cmp.Or(kind(s.Type), qemu), node: s.Node,
 		conf: map[string]string{}, snapshots: slices.Clone(s.Snapshots), created: c.number(),
 	}
+	if !s.Bare {
+		c.furnish(g, s)
+	}
+	maps.Copy(g.conf, s.Config)
+	c.fs.guests[g.id] = g
+	if s.Running {
+		c.node(s.Node).startProcess(g, false)
+	}
+}
+
+// furnish writes what every guest's configuration has.
+func (c *Cluster) furnish(g *guestConf, s GuestSpec) {
 	name := cmp.Or(s.Name, fmt.Sprintf("%s%d", g.kind.ha(), s.ID))
 	memory := strconv.FormatInt(cmp.Or(s.Memory, 512<<20)>>20, 10)
 	if g.kind == lxc {
@@ -66,11 +80,6 @@ func (c *Cluster) addGuest(s GuestSpec) {
 		g.conf["template"] = "1"
 	}
 	c.addDisks(g, s.Disks)
-	maps.Copy(g.conf, s.Config)
-	c.fs.guests[g.id] = g
-	if s.Running {
-		c.node(s.Node).startProcess(g, false)
-	}
 }
 
 func (c *Cluster) addDisks(g *guestConf, disks []DiskSpec) {
@@ -149,10 +158,14 @@ type volume struct {
 	shared  bool // the line says shared=1
 }
 
-// volumes are the guest's disks and mount points, by key.
+// volumes are the guest's disks and mount points, by key, a container's root first.
 func (g *guestConf) volumes() []volume {
 	var list []volume
-	for _, key := range slices.Sorted(maps.Keys(g.conf)) {
+	keys := slices.Sorted(maps.Keys(g.conf))
+	if at := slices.Index(keys, "rootfs"); at > 0 {
+		keys = slices.Insert(slices.Delete(keys, at, at+1), 0, "rootfs")
+	}
+	for _, key := range keys {
 		if !volumeKey(g.kind, key) {
 			continue
 		}

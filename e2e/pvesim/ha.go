@@ -226,18 +226,25 @@ const managerLock = "ha_manager_lock"
 
 func agentLock(node string) string { return "ha_agent_" + node + "_lock" }
 
-// takeLock takes a cluster-wide lock or refreshes it. Without quorum nobody can.
-func (n *node) takeLock(name string) bool {
+// tryLock takes a cluster-wide lock or refreshes it. Without quorum nobody can. To try a
+// lock that has expired only removes it: the next to try gets it.
+func (n *node) tryLock(name string) bool {
 	if !n.quorate {
 		return false
 	}
 	l, held := n.fs.locks[name]
-	if held && l.holder != n.name && n.c.now().sub(l.at) <= lockLifetime {
+	if held && l.holder != n.name {
+		if n.c.now().sub(l.at) > lockLifetime {
+			delete(n.fs.locks, name)
+		}
 		return false
 	}
 	n.fs.locks[name] = haLock{n.name, n.c.now()}
 	return true
 }
+
+// takeLock is how the daemons get their own locks: they try again within seconds.
+func (n *node) takeLock(name string) bool { return n.tryLock(name) || n.tryLock(name) }
 
 func (n *node) releaseLock(name string) {
 	if n.quorate && n.fs.locks[name].holder == n.name {

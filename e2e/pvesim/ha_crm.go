@@ -132,10 +132,12 @@ type manager struct {
 	rules      compiledRules
 	usage      map[string]int
 	changed    bool
+	tried      map[string]bool // nodes whose lock was tried in this pass
 }
 
 // pass is one manage pass.
 func (m *manager) pass() {
+	m.tried = map[string]bool{}
 	m.readLRMs()
 	m.updateNodes()
 	if s := m.ms.nodes[m.n.name]; s != "online" && s != "maintenance" {

@@ -237,9 +237,11 @@ func (l *lrm) manage() {
 		}
 		l.jobs[sid] = &job{sid: sid, uid: sd.uid, cmd: sd.state, target: sd.target, timeout: sd.timeout}
 	}
-	maps.DeleteFunc(l.results, func(_ string, r result) bool {
-		return l.ms.services[r.sid] == nil
-	})
+	known := map[string]bool{}
+	for _, sd := range l.ms.services {
+		known[sd.uid] = true
+	}
+	maps.DeleteFunc(l.results, func(uid string, _ result) bool { return !known[uid] })
 }
 
 // work runs the workers for at most 8 s, looking at them every second, then publishes
@@ -314,13 +316,6 @@ func (l *lrm) write() {
 	if !l.n.quorate {
 		return
 	}
-	known := map[string]bool{}
-	if ms := l.n.fs.manager; ms != nil {
-		for _, sd := range ms.services {
-			known[sd.uid] = true
-		}
-	}
-	maps.DeleteFunc(l.results, func(uid string, _ result) bool { return !known[uid] })
 	l.n.fs.lrm[l.n.name] = lrmStatus{state: l.state, mode: l.mode, at: l.n.c.now(), results: maps.Clone(l.results)}
 }
 

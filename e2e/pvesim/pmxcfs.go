@@ -141,7 +141,7 @@ func (g *guestConf) text() string {
 				fmt.Fprintf(&b, "%s: %s\n", key, g.conf[key])
 			}
 		}
-		b.WriteString("snaptime: 1795218000\n")
+		fmt.Fprintf(&b, "snaptime: %d\n", snapTime)
 	}
 	return b.String()
 }

@@ -231,10 +231,10 @@ type nodeStat struct {
 // its last broadcast, up to 10 s.
 func (n *node) statsRound() {
 	n.after(10*time.Second, n.statsRound)
-	if !n.quorate {
-		n.fs.nodeStats[n.name] = n.stat()
-		return
-	}
+	n.broadcast()
+}
+
+func (n *node) broadcast() {
 	n.fs.nodeStats[n.name] = n.stat()
 	for id, g := range n.fs.guests {
 		if g.node == n.name {

@@ -1,0 +1,163 @@
+package pvesim_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/casaeureka/psw-ha/e2e/pvesim"
+)
+
+// The second series of recordings is many small ones, made side by side. Each scene sets a
+// cluster to the state one of them began with and repeats its calls at the same intervals.
+
+// scene replays those exchanges whose label the pattern matches.
+func (r *replay) scene(exchanges []exchange, labels string) {
+	r.t.Helper()
+	re := regexp.MustCompile("^(?:" + labels + ")")
+	begin, t0 := time.Now(), 0.0
+	for _, e := range exchanges {
+		if !re.MatchString(e.Label) {
+			continue
+		}
+		if t0 == 0 {
+			t0 = e.T
+		}
+		r.wait(begin, e.T-t0)
+		got := r.send(e)
+		r.compare(e, got)
+		if strings.HasSuffix(e.Label, "-tasklog") && r.differs[e.Label] == "" {
+			r.compareLog(e, got)
+		}
+	}
+	r.t.Logf("%d answers compared", r.counted)
+}
+
+var clockTime = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
+var duration = regexp.MustCompile(`\(duration \d\d:\d\d:\d\d\)`)
+
+// compareLog compares a task's log, times aside.
+func (r *replay) compareLog(e exchange, got answer) {
+	r.t.Helper()
+	lines := func(body string) (list []string) {
+		var out struct{ Data []struct{ T string } }
+		if err := json.Unmarshal([]byte(body), &out); err != nil {
+			r.t.Fatal(err)
+		}
+		for _, l := range out.Data {
+			if strings.Contains(l.T, "user config - ignore invalid acl token") {
+				continue // a token the recording had deleted
+			}
+			s := clockTime.ReplaceAllString(l.T, "TIME")
+			list = append(list, duration.ReplaceAllString(s, "(duration)"))
+		}
+		return list
+	}
+	if a, b := lines(got.body), lines(e.Body); !slices.Equal(a, b) {
+		r.t.Errorf("%s\n  is %s\nwant %s", e.Label, strings.Join(a, "\n     "), strings.Join(b, "\n     "))
+	}
+}
+
+func secondSeries(t *testing.T, change func(*pvesim.Spec)) *replay {
+	spec := pvesim.Spec{
+		Name:  "realpve",
+		Nodes: []pvesim.NodeSpec{{Name: "pve1", CPUs: 2}, {Name: "pve2", CPUs: 2}, {Name: "pve3", CPUs: 2}},
+		Storages: []pvesim.StorageSpec{
+			{ID: "local", Type: "dir", Content: []string{"iso", "backup", "vztmpl"}},
+			{ID: "shared", Type: "dir", Shared: true, Path: "/mnt/shared/storage", Content: []string{"images", "rootdir", "iso"}},
+		},
+		Tokens: []pvesim.TokenSpec{
+			{User: "root@pam", ID: "lab", Secret: secret}, {User: "coord@pve", ID: "ha", Secret: "c"},
+			{User: "coord@pve", ID: "ro", Secret: "o", PrivSep: true, ACL: []pvesim.ACL{{Path: "/", Role: "PVEAuditor"}}},
+		},
+		Options: pvesim.Options{Timing: pvesim.Timing{Start: 400 * time.Millisecond, Shutdown: time.Second, CTMigrate: 1500 * time.Millisecond}},
+	}
+	change(&spec)
+	// Statistics are there when the recording begins.
+	l := start(t, spec)
+	time.Sleep(time.Minute)
+	return &replay{
+		lab: l, upids: map[string]string{}, differs: map[string]string{}, moving: map[string]string{},
+		tokens: map[string]string{"root": "PVEAPIToken=root@pam!lab=" + secret, "coord": "PVEAPIToken=coord@pve!ha=c", "ro": "PVEAPIToken=coord@pve!ro=o"},
+	}
+}
+
+func TestReplayOptionsAndPermissions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := secondSeries(t, func(*pvesim.Spec) {})
+		r.differs["idle-nodes"] = "right after the cluster was formed the fingerprints of other nodes were null"
+		r.differs["idle-resources"] = "cgroup-mode is known only some minutes after the first start"
+		r.scene(recorded(t, "testdata/series2.jsonl.gz"), "idle-|node-version|config-|opt-|perm-")
+	})
+}
+
+func TestReplayStorages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := recorded(t, "testdata/series2.jsonl.gz")
+		secondSeries(t, func(*pvesim.Spec) {}).scene(all, "storage-")
+		r := secondSeries(t, func(s *pvesim.Spec) {
+			s.Storages = append(s.Storages,
+				pvesim.StorageSpec{ID: "d1", Type: "dir", Shared: true, Path: "/mnt/shared/d1", Content: []string{"images", "rootdir", "snippets", "iso"}, Nodes: []string{"pve1", "pve2"}},
+				pvesim.StorageSpec{ID: "d3", Type: "dir", Path: "/srv/d3", Nodes: []string{"pve2"}})
+		})
+		r.differs["node-storage-status-disabled"] = "the recording disabled the storage just before, by a call that is not served"
+		r.scene(all, "node-storage-")
+	})
+}
+
+// configured makes a guest of a recorded configuration.
+func configured(t *testing.T, all []exchange, label string) pvesim.GuestSpec {
+	t.Helper()
+	at := slices.IndexFunc(all, func(e exchange) bool { return e.Label == label })
+	if at < 0 {
+		t.Fatalf("no recording %s", label)
+	}
+	e := all[at]
+	var out struct{ Data map[string]any }
+	if err := json.Unmarshal([]byte(e.Body), &out); err != nil {
+		t.Fatal(err)
+	}
+	path := strings.Split(e.URL, "/")
+	g := pvesim.GuestSpec{Node: path[2], Type: path[3], ID: atoi(path[4]), Bare: true, Config: map[string]string{}}
+	for k, v := range out.Data {
+		switch k {
+		case "digest":
+		case "parent":
+			g.Snapshots = []string{fmt.Sprint(v)}
+		default:
+			g.Config[k] = fmt.Sprint(v)
+		}
+	}
+	return g
+}
+
+func TestReplayGuestsThatCannotMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := recorded(t, "testdata/series2.jsonl.gz")
+		r := secondSeries(t, func(s *pvesim.Spec) {
+			s.Storages[0].Content = []string{"iso", "vztmpl", "backup", "images", "rootdir"}
+			for id := 110; id <= 120; id++ {
+				s.Guests = append(s.Guests, configured(t, all, fmt.Sprintf("vmc-%d-config", id)))
+			}
+			for id := 200; id <= 203; id++ {
+				s.Guests = append(s.Guests, configured(t, all, fmt.Sprintf("ct-%d-config", id)))
+			}
+			for id, node := range map[int]string{100: "pve1", 101: "pve2", 102: "pve2", 103: "pve3", 104: "pve2", 105: "pve2", 150: "pve1", 151: "pve1"} {
+				s.Guests = append(s.Guests, pvesim.GuestSpec{ID: id, Node: node})
+			}
+		})
+		for _, sid := range []string{"vm:100", "vm:103", "vm:104"} {
+			r.data("pve1", "POST", "/cluster/ha/resources", "sid="+sid, nil)
+		}
+		r.differs["vmc-115-config-snap"] = "the recorded snapshot has a description"
+		r.differs["vmm-113-start-tasklog"] = "the recording's nodes lacked the PCI device, ours have it"
+		r.differs["vmm-112-tasklog"] = "the recorded log has the lines of dd"
+		r.differs["vmm-110-tasklog"] = "the recorded log has the lines of dd"
+		r.scene(all, "vmc-|vmm-|ct-|resources-vm")
+	})
+}
