@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+	"github.com/casaeureka/psw-ha/pkg/rpc"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var r ha.CheckRequest
+	var only []string
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Is HA ready? Every check with its evidence and remedy",
+		Long: `Judge whether high availability would really work now. Each check says PASS, NOTICE,
+WARN, FAIL, SKIP (an effect of another finding) or UNKNOWN (nobody could look). HA is
+ready when nothing is FAIL and nothing is UNKNOWN.
+
+Exit codes: 0 HA is ready, 3 it is not.`,
+		Example: `  psw ha check
+  psw ha check --profile production --wait 5m
+  psw ha check --only NFS_NOT_ANSWERING,NFS_NOT_MOUNTED -o json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case r.Profile != "minimum" && r.Profile != "production":
+				return exit(exitUsage, "--profile is minimum or production, not %q", r.Profile)
+			case wait < 0:
+				return exit(exitUsage, "--wait is how long to wait at most, e.g. 5m, not %s", wait)
+			}
+			for _, c := range only {
+				r.Only = append(r.Only, ha.Code(strings.ReplaceAll(strings.ToUpper(strings.TrimSpace(c)), "-", "_")))
+			}
+			return a.check(cmd.Context(), r, wait)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&r.Profile, "profile", "minimum", "judge by `PROFILE`: minimum (what HA needs to work at all) or production (what others may rely on)")
+	f.StringSliceVar(&only, "only", nil, "only the checks `CODE`,…")
+	f.StringVar(&r.Target, "target", "", "only what concerns target `NAME`")
+	f.DurationVar(&wait, "wait", 0, "wait until HA is ready, at most `TIME`, e.g. 5m")
+	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"minimum", "production"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("target", a.completeTargets)
+	return cmd
+}
+
+// checkInterval is how often --wait asks again: agents report every ha.ReportInterval,
+// so more often would show nothing new.
+const checkInterval = ha.ReportInterval
+
+func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration) error {
+	policy, err := a.policy()
+	if err != nil {
+		return err
+	}
+	r.Policy = policy
+	op, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer op.Close()
+	verdict, err := a.checkUntilReady(ctx, op, r, wait)
+	if err != nil {
+		return cannot("judge whether HA is ready", err)
+	}
+	if len(verdict.Findings) == 0 {
+		return exit(exitUsage, "nothing was judged: no check answers to what --only and --target ask for; see docs/checks.md for the codes")
+	}
+	if a.json() {
+		err = a.document(newCheckDocument(verdict))
+	} else {
+		a.print(checkLines(a.style, verdict, a.flags.quiet, a.flags.verbose)...)
+	}
+	if err == nil && !verdict.Ready() {
+		return &outcome{code: exitRefused}
+	}
+	return err
+}
+
+// checkUntilReady asks until HA is ready or wait is over, and returns the last verdict.
+// While it waits, a coordinator that does not answer is one more thing that may come.
+func (a *app) checkUntilReady(ctx context.Context, op *rpc.Operator, r ha.CheckRequest, wait time.Duration) (ha.Readiness, error) {
+	deadline := time.Now().Add(wait)
+	said := ""
+	for {
+		verdict, err := op.Check(ctx, r)
+		if wait == 0 || err == nil && verdict.Ready() || err != nil && ha.KindOf(err) != ha.Unavailable {
+			return verdict, err
+		}
+		reason := fmt.Sprintf("not ready yet: %s, %d unknown", count(verdict.Count(ha.Fail), "failure"), verdict.Count(ha.Unknown))
+		if err != nil {
+			reason = err.Error()
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return verdict, err
+		}
+		if reason != said {
+			said = reason
+			a.talk("%s; waiting until %s", reason, clock(deadline))
+		}
+		if err := pause(ctx, min(checkInterval, left)); err != nil {
+			return verdict, err
+		}
+	}
+}

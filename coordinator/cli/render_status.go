@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// statusLines renders the overview of `psw ha status`. Verbose adds gossip's opinion of
+// each node and what is asked of each resource.
+func statusLines(st style, s ha.ClusterStatus, verbose bool) []string {
+	lines := []string{
+		st.bold(fmt.Sprintf("%s, cluster %s", cmp.Or(s.Project, "no project"), dash(s.Cluster))) + "  " + st.faint(stamp(s.At)),
+		quorumLine(st, s),
+		haLine(st, s),
+	}
+	lines = append(lines, "")
+	lines = append(lines, nodeLines(st, s.Nodes, verbose)...)
+	if len(s.Targets) > 0 {
+		lines = append(lines, "")
+		lines = append(lines, targetLines(st, s.Targets, verbose)...)
+	}
+	if len(s.Maintenances) > 0 {
+		lines = append(lines, "")
+	}
+	for _, m := range s.Maintenances {
+		lines = append(lines, "maintenance  "+maintenanceLine(m))
+	}
+	if len(s.Warnings) > 0 {
+		lines = append(lines, "")
+	}
+	for _, w := range s.Warnings {
+		lines = append(lines, warningLines(st, w)...)
+	}
+	return lines
+}
+
+func warningLines(st style, text string) []string {
+	lines := sentence("WARN: ", text)
+	lines[0] = st.warn("WARN:") + lines[0][len("WARN:"):]
+	return lines
+}
+
+func quorumLine(st style, s ha.ClusterStatus) string {
+	word := st.good("quorate")
+	if !s.Quorate {
+		word = st.bad("NO QUORUM")
+	}
+	line := fmt.Sprintf("quorum   %s, %d of %d votes, %d needed", word, s.Votes, s.Expected, s.Quorum)
+	switch {
+	case !s.Quorate:
+		return line + "; nothing can be started or moved now"
+	case s.LossesTolerated <= 0:
+		return line + ", " + st.warn("no loss tolerated")
+	default:
+		return line + ", tolerates the loss of " + count(s.LossesTolerated, "more vote")
+	}
+}
+
+func haLine(st style, s ha.ClusterStatus) string {
+	master := "master " + string(s.Master)
+	if s.Master == "" {
+		master = st.warn("no master yet")
+	}
+	line := "HA       " + master
+	if s.Armed != "" {
+		word := s.Armed
+		if word != "armed" {
+			word = st.warn(word)
+		}
+		line += ", " + word
+	}
+	if s.ShutdownPolicy != "" {
+		line += ", shutdown policy " + s.ShutdownPolicy
+	}
+	return line
+}
+
+func nodeLines(st style, nodes []ha.NodeStatus, verbose bool) []string {
+	t := table{}
+	names := []string{"NODE", "CLUSTER", "HA", "LRM", "WATCHDOG", "STORAGE", "MEMORY", "GUESTS", "AGENT"}
+	if verbose {
+		names = append(names, "GOSSIP")
+	}
+	t.head(st, append(names, "MAINTENANCE")...)
+	for _, n := range nodes {
+		online := st.good("online")
+		if !n.Online {
+			online = st.bad("offline")
+		}
+		memory := size(n.MemoryUsed) + " / " + size(n.MemoryTotal)
+		if n.MemoryTotal == 0 {
+			memory = "-"
+		}
+		seen := age(n.ReportAge)
+		if n.ReportAge < 0 || n.ReportAge > ha.ReportAgeMax {
+			seen = st.bad(seen)
+		}
+		cells := []string{string(n.Name), online, st.nodeState(dash(n.HAState)), dash(n.LRM), dash(n.Watchdog),
+			storageWord(st, n.Storage), memory, fmt.Sprint(n.Guests), seen}
+		if verbose {
+			cells = append(cells, dash(string(n.Gossip)))
+		}
+		t.row(append(cells, string(n.Phase))...)
+	}
+	return t.lines()
+}
+
+func storageWord(st style, word string) string {
+	switch word {
+	case "mounted":
+		return st.good(word)
+	case "":
+		return "-"
+	default:
+		return st.bad(word)
+	}
+}
+
+func targetLines(st style, targets []ha.TargetStatus, verbose bool) []string {
+	t := table{}
+	names := []string{"TARGET", "GUEST", "HA", "PREFERRED", "NODE", "STATE"}
+	if verbose {
+		names = append(names, "REQUEST")
+	}
+	t.head(st, append(names, "NOTE")...)
+	for _, g := range targets {
+		managed := "no"
+		if g.HA {
+			managed = "yes"
+		}
+		sid := "-"
+		if !g.SID.IsZero() {
+			sid = g.SID.String()
+		}
+		node := dash(string(g.Node))
+		if g.Node != "" && g.Preferred != "" && g.Node != g.Preferred {
+			node = st.warn(node)
+		}
+		cells := []string{g.Name, sid, managed, dash(string(g.Preferred)), node, targetState(st, g)}
+		if verbose {
+			cells = append(cells, dash(g.Request))
+		}
+		t.row(append(cells, g.Note)...)
+	}
+	return t.lines()
+}
+
+// targetState is the HA manager's word where it manages the guest, else whether it runs.
+func targetState(st style, g ha.TargetStatus) string {
+	switch {
+	case g.State != "":
+		return st.serviceState(g.State)
+	case g.SID.IsZero():
+		return "-"
+	case g.Running:
+		return st.good("running")
+	default:
+		return "stopped"
+	}
+}
+
+// maintenanceLine says in one line where a maintenance stands, since when, and who
+// wanted it.
+func maintenanceLine(m ha.Maintenance) string {
+	since := m.RequestedAt
+	switch m.Phase {
+	case ha.Drained:
+		since = m.DrainedAt
+	case ha.Restoring:
+		since = m.RestoreAt
+	case ha.Ended, ha.Cancelled:
+		since = m.EndedAt
+	}
+	word := string(m.Phase)
+	if m.Cancelling {
+		word = "being cancelled"
+	}
+	line := fmt.Sprintf("%s  %s", m.Node, word)
+	switch {
+	case since.IsZero():
+	case m.Phase.Closed():
+		line += " " + stamp(since)
+	default:
+		line += " since " + stamp(since)
+	}
+	if m.By != "" {
+		line += ", asked by " + m.By
+	}
+	if m.Message != "" {
+		line += fmt.Sprintf(": %q", m.Message)
+	}
+	return line
+}
+
+// statusChanges says what is different between two overviews, one line each: the form
+// `psw ha status --watch` takes in a pipe.
+func statusChanges(old, now ha.ClusterStatus) []string {
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	change := func(what, from, to string) {
+		if from != to {
+			say("%s %s -> %s", what, dash(from), dash(to))
+		}
+	}
+	if old.Quorate != now.Quorate {
+		say("cluster: quorum %s (%d of %d votes, %d needed)", gainedLost(now.Quorate), now.Votes, now.Expected, now.Quorum)
+	} else if old.Votes != now.Votes {
+		say("cluster: %d of %d votes, %d needed", now.Votes, now.Expected, now.Quorum)
+	}
+	change("cluster: HA master", string(old.Master), string(now.Master))
+	change("cluster: HA", old.Armed, now.Armed)
+	for _, n := range now.Nodes {
+		was, _ := findBy(old.Nodes, func(o ha.NodeStatus) bool { return o.Name == n.Name })
+		who := string(n.Name) + ": "
+		change(who+"cluster", onlineWord(was.Online), onlineWord(n.Online))
+		change(who+"HA", was.HAState, n.HAState)
+		change(who+"LRM", was.LRM, n.LRM)
+		change(who+"storage", was.Storage, n.Storage)
+		change(who+"agent", freshWord(was), freshWord(n))
+		change(who+"maintenance", string(was.Phase), string(n.Phase))
+	}
+	for _, g := range now.Targets {
+		was, _ := findBy(old.Targets, func(o ha.TargetStatus) bool { return o.Name == g.Name })
+		change(g.Name+": node", string(was.Node), string(g.Node))
+		change(g.Name+": state", targetState(style{}, was), targetState(style{}, g))
+	}
+	for _, w := range now.Warnings {
+		if _, known := findBy(old.Warnings, func(o string) bool { return o == w }); !known {
+			say("WARN: %s", w)
+		}
+	}
+	return lines
+}
+
+func gainedLost(yes bool) string {
+	if yes {
+		return "regained"
+	}
+	return "LOST"
+}
+
+func onlineWord(online bool) string {
+	if online {
+		return "online"
+	}
+	return "offline"
+}
+
+func freshWord(n ha.NodeStatus) string {
+	if n.ReportAge < 0 || n.ReportAge > ha.ReportAgeMax {
+		return "silent"
+	}
+	return "reporting"
+}
+
+func findBy[T any](list []T, is func(T) bool) (T, bool) {
+	for _, v := range list {
+		if is(v) {
+			return v, true
+		}
+	}
+	var zero T
+	return zero, false
+}
