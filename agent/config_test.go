@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// valid is a configuration without a fault.
+func valid() Config {
+	c := DefaultConfig()
+	c.Node, c.Coordinators = "node1", []string{"10.10.0.1:8007", "node2:8007", "[fd00::1]:8007"}
+	return c
+}
+
+func TestAConfigurationWithoutFault(t *testing.T) {
+	c := valid()
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.Coordinators = nil
+	c.Gossip = GossipConfig{Bind: "0.0.0.0:8008", Advertise: "10.10.0.1:8008", KeyFile: "/etc/psw-ha/gossip.key", Peers: []string{"node2:8008"}}
+	if err := c.Validate(); err != nil {
+		t.Errorf("with gossip: %v", err)
+	}
+}
+
+func TestFaultsOfAConfigurationSayWhatWouldBeRight(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(c *Config)
+		want   string
+	}{
+		{"no node", func(c *Config) { c.Node = "" }, "want the host name without domain"},
+		{"a node with its domain", func(c *Config) { c.Node = "node1.example.org" }, "want the host name without domain"},
+		{"nobody to dial", func(c *Config) { c.Coordinators = nil }, "no coordinator can be found"},
+		{"an address without port", func(c *Config) { c.Coordinators[1] = "node2" }, `coordinator "node2": want host:port`},
+		{"an address without host", func(c *Config) { c.Coordinators[1] = ":8007" }, "the host is missing"},
+		{"a URL", func(c *Config) { c.Coordinators[1] = "https://node2:8007" }, "want host:port"},
+		{"a port that is none", func(c *Config) { c.Coordinators[1] = "node2:80070" }, "want a number from 1 to 65535"},
+		{"a relative folder", func(c *Config) { c.StateDir = "state" }, `state folder "state": want an absolute path`},
+		{"too often", func(c *Config) { c.Interval = 10 * time.Millisecond }, "want between 1s and"},
+		{"too seldom", func(c *Config) { c.Interval = time.Minute }, "three reports fit into the 20s"},
+		{"gossip with itself", func(c *Config) { c.Gossip = GossipConfig{Bind: "0.0.0.0:8008", KeyFile: "/k"} }, "gossip has no peers"},
+		{"gossip without encryption", func(c *Config) { c.Gossip = GossipConfig{Bind: "0.0.0.0:8008", Peers: []string{"node2:8008"}} }, "gossip key file"},
+		{"gossip that listens nowhere", func(c *Config) { c.Gossip.Peers = []string{"node2:8008"} }, "has no address to listen at"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := valid()
+			tt.change(&c)
+			err := c.Validate()
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q in it", err, tt.want)
+			}
+			if ha.KindOf(err) != ha.Invalid {
+				t.Errorf("its kind is %q, want invalid", ha.KindOf(err))
+			}
+		})
+	}
+}
+
+func TestEveryFaultIsNamedAtOnce(t *testing.T) {
+	err := Config{}.Validate()
+	if n := len(strings.Split(err.Error(), "\n")); n != 5 {
+		t.Errorf("%d faults are named, want 5 (node, coordinators, two folders, interval):\n%v", n, err)
+	}
+}
+
+// gossip tells where a coordinator is now; what is configured may be old, but is all there
+// is until gossip has somebody to talk to.
+func TestWhereToDial(t *testing.T) {
+	members := []ha.Member{
+		{Name: "old", Role: "coordinator", State: ha.MemberDead, RPCAddress: "10.10.0.7:8007"},
+		{Name: "gone", Role: "coordinator", State: ha.MemberLeft, RPCAddress: "10.10.0.8:8007"},
+		{Name: "node1", Role: "agent", State: ha.MemberAlive},
+		{Name: "core", Role: "coordinator", State: ha.MemberAlive, RPCAddress: "10.10.0.9:8007"},
+	}
+	got := strings.Join(addresses([]string{"10.10.0.7:8007", "10.10.0.5:8007"}, members), " ")
+	if want := "10.10.0.9:8007 10.10.0.7:8007 10.10.0.5:8007"; got != want {
+		t.Errorf("it dials %s, want %s", got, want)
+	}
+}
