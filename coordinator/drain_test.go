@@ -1,0 +1,50 @@
+package coordinator_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// The main job: node1 is drained, is safe to power off, and everything comes home.
+func TestANodeIsDrainedAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, home()).settled()
+		before := w.lastSeq()
+		m := w.drain("node1")
+		if m.Phase != ha.Requested || m.By != "anna" {
+			t.Errorf("maintenance = %+v", m)
+		}
+		w.until(5*time.Minute, "safe node", func() bool { return w.view("node1").Safe })
+		for _, sid := range []string{"ct:100", "vm:101", "vm:102"} {
+			if on := w.runs(sid); on == "node1" || on == "" {
+				t.Errorf("%s runs on %q; want another node", sid, on)
+			}
+		}
+		t.Log(w.story(before))
+		for _, mv := range w.view("node1").Maintenance.Moves {
+			if mv.Downtime == 0 {
+				t.Errorf("%s by %s has no measured downtime", mv.SID, mv.Method)
+			}
+		}
+		before = w.lastSeq()
+		w.end("node1")
+		w.until(5*time.Minute, "end", func() bool { return w.phase("node1") == ha.Ended })
+		for _, sid := range []string{"ct:100", "vm:101", "vm:102"} {
+			if on := w.runs(sid); on != "node1" {
+				t.Errorf("%s runs on %q; want node1", sid, on)
+			}
+		}
+		t.Log(w.story(before))
+		w.noDoubleRun()
+		if n := w.count(ha.EventSafe, "node1 is safe to power off"); n != 1 {
+			t.Errorf("the journal says %d times that node1 is safe", n)
+		}
+		if strings.Contains(w.log.String(), tokenSecret) {
+			t.Error("the log holds the token's secret")
+		}
+	})
+}

@@ -1,0 +1,246 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/casaeureka/psw-ha/coordinator/store"
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+const (
+	// ordersWaiting bounds the orders given to one agent and not yet on their way. There is
+	// one kind of order and one at a time per node: a full desk means a dead connection.
+	ordersWaiting = 8
+	// answerSlack: how long after an order's time limit its answer is still waited for. The
+	// command itself waits for the cluster's lock, up to ten seconds, and prints at once.
+	answerSlack = 45 * time.Second
+)
+
+// orderDesk hands orders to connected agents and remembers those without an answer.
+type orderDesk struct {
+	mu      sync.Mutex
+	agents  map[ha.NodeName]chan ha.Order
+	pending map[string]pendingOrder
+	last    uint64
+	// troubles are why the last order about a node came to nothing.
+	troubles map[ha.NodeName]string
+}
+
+type pendingOrder struct {
+	order       ha.Order
+	agent       ha.NodeName
+	maintenance string
+	given       time.Time
+}
+
+// connect opens the channel of an agent, closing that of its earlier session.
+func (d *orderDesk) connect(node ha.NodeName) chan ha.Order {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.agents == nil {
+		d.agents, d.pending = make(map[ha.NodeName]chan ha.Order), make(map[string]pendingOrder)
+	}
+	if old := d.agents[node]; old != nil {
+		close(old)
+	}
+	ch := make(chan ha.Order, ordersWaiting)
+	d.agents[node] = ch
+	return ch
+}
+
+// disconnect closes that channel unless a newer session already did.
+func (d *orderDesk) disconnect(node ha.NodeName, ch chan ha.Order) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.agents[node] == ch {
+		close(ch)
+		delete(d.agents, node)
+	}
+}
+
+// give hands an order to the first of the agents that is connected; false if none is.
+func (d *orderDesk) give(agents []ha.NodeName, p pendingOrder) (pendingOrder, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, node := range agents {
+		ch := d.agents[node]
+		if ch == nil || len(ch) == cap(ch) {
+			continue
+		}
+		d.last++
+		p.agent, p.order.ID = node, fmt.Sprintf("%s-%d", p.order.Coordinator, d.last)
+		d.pending[p.order.ID] = p
+		ch <- p.order // has room: only give sends, and it holds the lock
+		return p, true
+	}
+	return p, false
+}
+
+// anyOf reports whether give would find an agent.
+func (d *orderDesk) anyOf(agents []ha.NodeName) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(agents, func(n ha.NodeName) bool {
+		ch := d.agents[n]
+		return ch != nil && len(ch) < cap(ch)
+	})
+}
+
+// waitsFor finds an order for the same deed that has no answer yet.
+func (d *orderDesk) waitsFor(deed ha.OrderDeed) (pendingOrder, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.pending {
+		if p.order.Deed == deed {
+			return p, true
+		}
+	}
+	return pendingOrder{}, false
+}
+
+// answered takes an order off the desk.
+func (d *orderDesk) answered(r ha.OrderResult) (pendingOrder, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, ok := d.pending[r.ID]
+	switch {
+	case !ok:
+		return p, ha.Errorf(ha.NotFound, "no order %s waits for an answer", r.ID)
+	case p.agent != r.Node:
+		return p, ha.Errorf(ha.Denied, "order %s was given to %s, not to %s", r.ID, p.agent, r.Node)
+	}
+	delete(d.pending, r.ID)
+	return p, nil
+}
+
+// late takes the orders off the desk whose answer is not waited for any longer.
+func (d *orderDesk) late(at time.Time) []pendingOrder {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []pendingOrder
+	for id, p := range d.pending {
+		if at.Sub(p.given) > p.order.TTL+answerSlack {
+			out = append(out, p)
+			delete(d.pending, id)
+		}
+	}
+	slices.SortFunc(out, func(a, b pendingOrder) int { return a.given.Compare(b.given) })
+	return out
+}
+
+// trouble says why the last order about node came to nothing; "" if it did not.
+func (d *orderDesk) trouble(node ha.NodeName) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.troubles[node]
+}
+
+func (d *orderDesk) setTrouble(node ha.NodeName, text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.troubles == nil {
+		d.troubles = make(map[ha.NodeName]string)
+	}
+	d.troubles[node] = text
+}
+
+// Orders returns the orders for node as they are given, until ctx ends. A second call for
+// the same node takes over: the first channel is closed.
+func (c *Coordinator) Orders(ctx context.Context, node ha.NodeName) (<-chan ha.Order, error) {
+	if node == "" {
+		return nil, ha.Errorf(ha.Invalid, "orders for which node?")
+	}
+	ch := c.orders.connect(node)
+	context.AfterFunc(ctx, func() { c.orders.disconnect(node, ch) })
+	c.soon() // a deed may have waited for this agent
+	return ch, nil
+}
+
+// order gives a deed to an agent: to the node's own if it can, else to any other whose node
+// is quorate, since the command works from there too. False: no agent could be asked.
+func (c *Coordinator) order(maintenance string, deed ha.SetNodeMaintenance, s ha.Snapshot) bool {
+	p, ok := c.orders.give(c.obedient(deed.Node, s), pendingOrder{
+		order:       ha.Order{Coordinator: c.me.ID, Generation: c.me.Generation, TTL: c.config.OrderTTL, Deed: deed},
+		maintenance: maintenance, given: time.Now(),
+	})
+	if ok {
+		c.orders.setTrouble(deed.Node, "")
+		c.log.Info("order given", "order", p.order.ID, "node", p.agent, "deed", deed.String())
+	}
+	return ok
+}
+
+// obedient lists the nodes whose agents can carry out an order for node, best first: fresh,
+// obeying this coordinator, and on a node where /etc/pve can be written.
+func (c *Coordinator) obedient(node ha.NodeName, s ha.Snapshot) []ha.NodeName {
+	var out []ha.NodeName
+	for _, known := range s.Reports {
+		r, fresh := s.FreshReport(known.Node)
+		if !fresh || r.Generation != c.me.Generation || r.Coordinator != c.me.ID || r.System.PmxcfsMounted && !r.System.PmxcfsWritable {
+			continue
+		}
+		if r.Node == node {
+			out = slices.Insert(out, 0, r.Node)
+		} else {
+			out = append(out, r.Node)
+		}
+	}
+	return out
+}
+
+// OrderDone is an agent's answer. NotFound for an order that is not known (an earlier start
+// gave it, or its answer came too late): the world tells what became of it.
+func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
+	p, err := c.orders.answered(r)
+	if err != nil {
+		return err
+	}
+	defer c.soon()
+	what := fmt.Sprintf("%s, as ordered from the agent of %s", p.order.Deed, p.agent)
+	switch {
+	case r.Refused != "":
+		return c.orderFailed(p, "refused: "+what+": "+r.Refused)
+	case r.Failed != "":
+		return c.orderFailed(p, "failed: "+what+": "+r.Failed)
+	}
+	c.log.Info("order carried out", "order", r.ID, "node", r.Node, "deed", p.order.Deed.String())
+	c.orders.setTrouble(orderedNode(p.order.Deed), "")
+	return nil // what came of it is journalled when the HA manager shows it
+}
+
+// orderFailed journals an order that came to nothing. The planner asks again after a while,
+// because it does not see maintenance mode change; until then it is shown as a wait.
+func (c *Coordinator) orderFailed(p pendingOrder, text string) error {
+	node := orderedNode(p.order.Deed)
+	c.log.Warn("order came to nothing", "order", p.order.ID, "node", p.agent, "reason", text)
+	c.orders.setTrouble(node, text)
+	return c.change(time.Now(), func(tx *store.Tx) error {
+		return tx.Journal(ha.Event{Type: ha.EventFailed, Node: node, Maintenance: p.maintenance, Text: text})
+	})
+}
+
+// dropLateOrders gives up waiting for answers that do not come. Whether such an order was
+// carried out is unknown; the HA manager will show it.
+func (c *Coordinator) dropLateOrders(at time.Time) error {
+	for _, p := range c.orders.late(at) {
+		if err := c.orderFailed(p, fmt.Sprintf("no answer: %s, as ordered from the agent of %s %s ago; the HA manager will show whether it was done",
+			p.order.Deed, p.agent, at.Sub(p.given).Round(time.Second))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orderedNode is the node an order is about.
+func orderedNode(d ha.OrderDeed) ha.NodeName {
+	switch d := d.(type) {
+	case ha.SetNodeMaintenance:
+		return d.Node
+	default:
+		panic(fmt.Sprintf("unknown order %T", d))
+	}
+}
