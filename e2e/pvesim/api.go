@@ -132,7 +132,10 @@ func (c *Cluster) answer(n *node, method string, u *url.URL, header http.Header,
 	}
 	out := map[string]any{"data": resp}
 	if l, ok := resp.(listing); ok {
-		out = map[string]any{"data": l.data, "total": l.total}
+		out["data"] = l.data
+		if l.total > 0 { // 0 is left out
+			out["total"] = l.total
+		}
 	}
 	return response{status: 200, body: encode(out)}
 }

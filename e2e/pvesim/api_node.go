@@ -64,16 +64,28 @@ func clusterTasks(r *request) (any, error) {
 			if !r.maySeeTasks(n) && !r.owns(t) {
 				continue
 			}
-			row := t.row()
-			delete(row, "pid")
-			delete(row, "pstart")
-			if t.ended {
-				row["saved"] = "1"
-			}
-			list = append(list, row)
+			list = append(list, t.broadcastRow())
 		}
 	}
 	return list, nil
+}
+
+// broadcastRow is a task as its node tells the others of it. saved is a string, or a
+// number when the task has only just ended.
+func (t *task) broadcastRow() object {
+	row := t.row()
+	delete(row, "pstart")
+	switch {
+	case !t.ended:
+		row["saved"] = "0"
+		return row
+	case t.n.c.now().sub(t.end) < time.Second:
+		row["saved"] = 1
+	default:
+		row["saved"] = "1"
+	}
+	delete(row, "pid")
+	return row
 }
 
 // row is a task in lists: there its status is how it ended, and absent while it runs.

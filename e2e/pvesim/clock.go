@@ -112,8 +112,8 @@ type Timing struct {
 	// MigrateDowntime is what a live migration's task log gives as downtime (20 ms).
 	MigrateDowntime time.Duration
 	// Start and Shutdown are of virtual machines (5 s and 5 s), CTStart and CTShutdown of
-	// containers (5 s and 3 s).
-	Start, Shutdown, CTStart, CTShutdown time.Duration
+	// containers (5 s and 3 s), Stop pulls the plug of either (1 s).
+	Start, Shutdown, CTStart, CTShutdown, Stop time.Duration
 	// CTMigrate is the move of a container whose disks are on shared storage (2 s).
 	CTMigrate time.Duration
 	// DiskRate is how much of a local disk is copied per second, in bytes (200 MiB).
@@ -134,6 +134,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Start, 5*time.Second)
 	def(&t.Shutdown, 5*time.Second)
 	def(&t.CTStart, 5*time.Second)
+	def(&t.Stop, time.Second)
 	def(&t.CTShutdown, 3*time.Second)
 	def(&t.CTMigrate, 2*time.Second)
 	def(&t.Boot, time.Minute)

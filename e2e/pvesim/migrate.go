@@ -161,9 +161,10 @@ func (mv *moving) complete() {
 	mv.stampf("migration completed, transferred %s MiB VM-state", total)
 	mv.stampf("migration status: completed")
 	mv.n.handOver(mv.g, mv.to)
-	mv.place()
+	mv.g.node = mv.to.name
 	mv.n.after(mv.n.c.timing.MigrateBase/2, func() {
 		mv.n.endProcess(mv.g.id, "quit")
+		mv.unlock() // until now: a source that dies before it leaves the guest locked
 		mv.stampf("migration finished successfully (duration %s)", mv.duration())
 		mv.ok()
 	})

@@ -3,7 +3,6 @@ package pvesim
 import (
 	"fmt"
 	"strconv"
-	"time"
 )
 
 // What can be done to a guest on its node: each is a task, and done is called with its status.
@@ -79,7 +78,7 @@ func (n *node) cannotStart(g *guestConf) string {
 // stopGuest ends a guest's process at once, as pulling its plug.
 func (n *node) stopGuest(g *guestConf, who by, done func(string)) *task {
 	t := n.guestTask(g, "stop", who, done)
-	n.after(time.Second, func() {
+	n.after(n.c.timing.Stop, func() {
 		n.endProcess(g.id, "quit")
 		t.ok()
 	})

@@ -35,7 +35,7 @@ func TestReplayOfTheFirstSeries(t *testing.T) {
 			if strings.HasPrefix(e.Label, "reboot-pve3") && at < 2000 {
 				continue // these reboots went wrong in the recording's set-up
 			}
-			if strings.HasPrefix(e.Label, "vm-create") && e.Status == 200 {
+			if creates(e) {
 				r.create(e)
 				continue
 			}
@@ -87,7 +87,12 @@ var firstSeriesMoving = map[string]string{
 	"part-healed":              "as above",
 }
 
-// create makes the guest of a recorded POST …/qemu, which the simulator does not serve.
+// creates reports whether a guest was created; that the simulator does not serve.
+func creates(e exchange) bool {
+	return e.Method == "POST" && strings.HasSuffix(e.URL, "/qemu") && e.Status == 200
+}
+
+// create makes the guest of a recorded POST …/qemu.
 func (r *replay) create(e exchange) {
 	v, err := url.ParseQuery(*e.Req)
 	if err != nil {
@@ -95,7 +100,7 @@ func (r *replay) create(e exchange) {
 	}
 	r.AddGuest(pvesim.GuestSpec{
 		ID: atoi(v.Get("vmid")), Name: v.Get("name"), Node: strings.Split(e.URL, "/")[2], Memory: int64(atoi(v.Get("memory"))) << 20,
-		Disks: []pvesim.DiskSpec{{Storage: "shared"}},
+		Disks: []pvesim.DiskSpec{{Storage: strings.Split(v.Get("scsi0"), ":")[0]}},
 	})
 }
 

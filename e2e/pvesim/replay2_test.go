@@ -3,6 +3,7 @@ package pvesim_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,6 +30,10 @@ func (r *replay) scene(exchanges []exchange, labels string) {
 			t0 = e.T
 		}
 		r.wait(begin, e.T-t0)
+		if creates(e) {
+			r.create(e)
+			continue
+		}
 		got := r.send(e)
 		r.compare(e, got)
 		if strings.HasSuffix(e.Label, "-tasklog") && r.differs[e.Label] == "" {
@@ -136,17 +141,25 @@ func configured(t *testing.T, all []exchange, label string) pvesim.GuestSpec {
 	return g
 }
 
+// awkward are guests with everything that may bind one to its node.
+func awkward(t *testing.T, all []exchange) []pvesim.GuestSpec {
+	t.Helper()
+	var list []pvesim.GuestSpec
+	for id := 110; id <= 120; id++ {
+		list = append(list, configured(t, all, fmt.Sprintf("vmc-%d-config", id)))
+	}
+	for id := 200; id <= 203; id++ {
+		list = append(list, configured(t, all, fmt.Sprintf("ct-%d-config", id)))
+	}
+	return list
+}
+
 func TestReplayGuestsThatCannotMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := recorded(t, "testdata/series2.jsonl.gz")
 		r := secondSeries(t, func(s *pvesim.Spec) {
 			s.Storages[0].Content = []string{"iso", "vztmpl", "backup", "images", "rootdir"}
-			for id := 110; id <= 120; id++ {
-				s.Guests = append(s.Guests, configured(t, all, fmt.Sprintf("vmc-%d-config", id)))
-			}
-			for id := 200; id <= 203; id++ {
-				s.Guests = append(s.Guests, configured(t, all, fmt.Sprintf("ct-%d-config", id)))
-			}
+			s.Guests = awkward(t, all)
 			for id, node := range map[int]string{100: "pve1", 101: "pve2", 102: "pve2", 103: "pve3", 104: "pve2", 105: "pve2", 150: "pve1", 151: "pve1"} {
 				s.Guests = append(s.Guests, pvesim.GuestSpec{ID: id, Node: node})
 			}
@@ -159,5 +172,80 @@ func TestReplayGuestsThatCannotMove(t *testing.T) {
 		r.differs["vmm-112-tasklog"] = "the recorded log has the lines of dd"
 		r.differs["vmm-110-tasklog"] = "the recorded log has the lines of dd"
 		r.scene(all, "vmc-|vmm-|ct-|resources-vm")
+	})
+}
+
+func TestReplayLiveMigrationsThatAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := recorded(t, "testdata/series2.jsonl.gz")
+		r := secondSeries(t, func(s *pvesim.Spec) {
+			s.Storages[0].Content = []string{"iso", "vztmpl", "backup", "images", "rootdir"}
+			s.Storages = append(s.Storages, pvesim.StorageSpec{ID: "s2", Type: "dir", Shared: true, Path: "/mnt/shared/s2", Nodes: []string{"pve1", "pve2"}})
+			s.Guests = append(s.Guests, configured(t, all, "vmc-111-config"), configured(t, all, "vmc-112-config"))
+			s.Guests[1].Node = "pve3"
+			s.Options.Timing.Start, s.Options.Timing.Stop = 200*time.Millisecond, 200*time.Millisecond
+		})
+		r.differs["vmr2-121-create-taskstatus"] = "creation is not served"
+		r.differs["vmr2-121-create-tasklog"] = "creation is not served"
+		r.scene(all, "vmr2-111|vmr2-112|vmr2-121")
+	})
+}
+
+// Tokens with few rights see less, and nothing tells them so but what they may not do.
+func TestReplayTokensWithFewRights(t *testing.T) {
+	few := []pvesim.ACL{{Path: "/vms/100", Role: "PVEVMUser"}}
+	low := []pvesim.ACL{{Path: "/vms/104", Role: "PVEVMAdmin"}, {Path: "/nodes/pve1", Role: "PVEAuditor"}, {Path: "/storage/shared", Role: "PVEDatastoreUser"}}
+	tokens := map[string]pvesim.TokenSpec{
+		"tok-none":     {User: "few@pve", ID: "none", PrivSep: true, UserACL: few},
+		"tok-vm":       {User: "few@pve", ID: "vm", PrivSep: true, ACL: []pvesim.ACL{{Path: "/vms/100", Role: "PVEAuditor"}}},
+		"tok-coordfew": {User: "coord@pve", ID: "few", PrivSep: true, ACL: []pvesim.ACL{{Path: "/nodes/pve2", Role: "PVEAuditor"}}},
+		"low-all":      {User: "low@pve", ID: "all", UserACL: low},
+		"low-sep":      {User: "low@pve", ID: "sep", PrivSep: true},
+		"low-sepacl":   {User: "low@pve", ID: "sepacl", PrivSep: true, ACL: []pvesim.ACL{{Path: "/vms/104", Role: "PVEAuditor"}, {Path: "/vms/105", Role: "PVEAuditor"}}},
+		"root-sep":     {User: "root@pam", ID: "sep", PrivSep: true},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		all := recorded(t, "testdata/series2.jsonl.gz")
+		lab := func() *replay {
+			r := secondSeries(t, func(s *pvesim.Spec) {
+				for _, name := range slices.Sorted(maps.Keys(tokens)) {
+					tok := tokens[name]
+					tok.Secret = name
+					s.Tokens = append(s.Tokens, tok)
+				}
+				s.Guests = []pvesim.GuestSpec{
+					{ID: 100, Node: "pve1", Running: true, Config: map[string]string{"onboot": "0"}},
+					{ID: 104, Node: "pve1", Running: true}, {ID: 150, Node: "pve3", Running: true}, {ID: 105, Node: "pve2", Running: true},
+					{ID: 106, Node: "pve2"},
+				}
+				for _, g := range awkward(t, all) {
+					if g.ID == 115 {
+						g.Node = "pve2"
+					}
+					s.Guests = append(s.Guests, g)
+				}
+				s.Storages = append(s.Storages, pvesim.StorageSpec{ID: "s2", Type: "dir", Shared: true, Path: "/mnt/shared/s2", Nodes: []string{"pve1", "pve2"}})
+				s.Resources = []pvesim.ResourceSpec{{SID: "vm:100"}, {SID: "vm:104"}, {SID: "vm:105"}, {SID: "vm:106"}}
+				s.Options.Timing.MigrateBase = 20 * time.Second
+			})
+			for name, tok := range tokens {
+				r.tokens[name] = fmt.Sprintf("PVEAPIToken=%s!%s=%s", tok.User, tok.ID, name)
+			}
+			return r
+		}
+		lab().scene(all, "fewpriv-")
+		r := lab()
+		r.data("pve2", "POST", "/nodes/pve2/qemu/115/status/start", "", nil)
+		r.command("pve1", "node-maintenance enable pve2")
+		r.until(time.Minute, "a migration to run", func() bool {
+			g, _ := r.Guest("vm:105")
+			return g.Lines["lock"] == "migrate"
+		})
+		for _, label := range []string{"resources", "resources-vm", "qemu"} {
+			r.differs["privview-low-all-"+label] = "vm:104 was locked by its migration for a moment"
+		}
+		r.differs["privview-header-space"] = "the recording's secret was replaced by the one of privview-wrong-secret"
+		r.shapes = true // the same state as there, but other guests
+		r.scene(all, "privview-")
 	})
 }

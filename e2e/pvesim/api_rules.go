@@ -1,0 +1,167 @@
+package pvesim
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+func haRules(r *request) (any, error) {
+	list := []object{}
+	for _, ru := range r.fs.rules {
+		if r.has("type") && r.get("type") != ru.typ || r.has("resource") && !slices.Contains(ru.resources, r.get("resource")) {
+			continue
+		}
+		list = append(list, r.ruleRow(ru))
+	}
+	return list, nil
+}
+
+func haRule(r *request) (any, error) {
+	ru := r.fs.rule(r.get("rule"))
+	if ru == nil {
+		return nil, die("no such ha rule '%s'", r.get("rule"))
+	}
+	return r.ruleRow(ru), nil
+}
+
+func (r *request) ruleRow(ru *rule) object {
+	row := object{
+		"rule": ru.id, "type": ru.typ, "resources": strings.Join(ru.resources, ","), "order": slices.Index(r.fs.rules, ru) + 1,
+		"digest": digest(r.fs.rulesText()),
+	}
+	if ru.typ == "node-affinity" {
+		row["nodes"] = ru.nodesText()
+	} else {
+		row["affinity"] = ru.affinity
+	}
+	if ru.strict {
+		row["strict"] = 1
+	}
+	if ru.disabled {
+		row["disable"] = 1
+	}
+	if ru.comment != "" {
+		row["comment"] = ru.comment
+	}
+	if faults := checkRules(r.fs.rules, r.knownNodes())[ru.id]; len(faults) > 0 {
+		row["errors"] = object{"resources": faults}
+	}
+	return row
+}
+
+// knownNodes are the nodes the HA manager knows.
+func (r *request) knownNodes() []string {
+	if r.fs.manager == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r.fs.manager.nodes))
+}
+
+func addHARule(r *request) (any, error) {
+	const failed = "create ha rule failed: "
+	if !r.n.quorate {
+		return nil, die("cluster not ready - no quorum?")
+	}
+	ru := &rule{id: r.get("rule"), typ: r.get("type")}
+	r.setRule(ru)
+	if r.fs.rule(ru.id) != nil {
+		return nil, die(failed+"HA rule '%s' already defined", ru.id)
+	}
+	if err := r.checkRule(ru, failed, append(slices.Clone(r.fs.rules), ru)); err != nil {
+		return nil, err
+	}
+	r.fs.rules = append(r.fs.rules, ru)
+	return nil, nil
+}
+
+// setRule takes over what the request says of a rule.
+func (r *request) setRule(ru *rule) {
+	if r.has("resources") {
+		ru.resources = splitList(r.get("resources"))
+		slices.Sort(ru.resources)
+	}
+	if r.has("nodes") {
+		ru.nodes = parseRuleNodes(r.get("nodes"))
+	}
+	if r.has("affinity") {
+		ru.affinity = r.get("affinity")
+	}
+	if r.has("comment") {
+		ru.comment = r.get("comment")
+	}
+	if r.has("strict") {
+		ru.strict = r.is("strict")
+	}
+	if r.is("disable") { // 0 does not enable; that takes delete=disable
+		ru.disabled = true
+	}
+}
+
+func (r *request) checkRule(ru *rule, failed string, all []*rule) error {
+	var unmanaged, unknown []string
+	for _, sid := range ru.resources {
+		if r.fs.resource(sid) == nil {
+			unmanaged = append(unmanaged, sid)
+		}
+	}
+	for _, n := range ru.nodes {
+		if r.c.node(n.name) == nil {
+			unknown = append(unknown, n.name)
+		}
+	}
+	switch {
+	case len(unmanaged) > 0:
+		return die(failed+"cannot use unmanaged resource(s) %s.", strings.Join(unmanaged, ", "))
+	case len(unknown) > 0:
+		return die(failed+"cannot use non-existent node(s) %s.", strings.Join(unknown, ", "))
+	}
+	if faults := checkRules(all, r.knownNodes())[ru.id]; len(faults) > 0 {
+		return die(failed+"400 Rule '%s' is invalid.\nresources: %s", ru.id, strings.Join(faults, ", "))
+	}
+	return nil
+}
+
+func setHARule(r *request) (any, error) {
+	const failed = "update HA rules failed: "
+	if err := r.lockHA(failed); err != nil {
+		return nil, err
+	}
+	old := r.fs.rule(r.get("rule"))
+	switch {
+	case old == nil:
+		return nil, die(failed+"HA rule '%s' does not exist", r.get("rule"))
+	case r.get("digest") != "" && r.get("digest") != digest(r.fs.rulesText()):
+		return nil, die(failed + "detected modified configuration - file changed by other user? Try again.")
+	}
+	ru := old.clone()
+	r.setRule(ru)
+	for _, k := range splitList(r.get("delete")) {
+		switch k {
+		case "disable":
+			ru.disabled = false
+		case "strict":
+			ru.strict = false
+		case "comment":
+			ru.comment = ""
+		default:
+			return nil, die(failed+"no such option '%s'", k)
+		}
+	}
+	all := slices.Clone(r.fs.rules)
+	all[slices.Index(all, old)] = ru
+	if err := r.checkRule(ru, failed, all); err != nil {
+		return nil, err
+	}
+	r.fs.rules = all
+	return nil, nil
+}
+
+// deleteHARule succeeds also for a rule that is not there.
+func deleteHARule(r *request) (any, error) {
+	if err := r.lockHA("delete ha rule failed: "); err != nil {
+		return nil, err
+	}
+	r.fs.rules = slices.DeleteFunc(r.fs.rules, func(ru *rule) bool { return ru.id == r.get("rule") })
+	return nil, nil
+}
