@@ -424,8 +424,13 @@ func TestADeadConnectionIsNoticed(t *testing.T) {
 		if over := seen(d, func() int { return d.sessionsOver }); over != 1 {
 			t.Errorf("%d sessions are over for the coordinator %s after the cable was pulled, want 1", over, ha.ReportAgeMax)
 		}
+		if len(n.attempts()) < 2 {
+			t.Errorf("the agent has not dialed again %s after the cable was pulled", ha.ReportAgeMax)
+		}
+		n.plug()
+		pass(time.Minute)
 		if len(d.hellos) != 2 {
-			t.Errorf("%d sessions, want the agent to have dialed again", len(d.hellos))
+			t.Errorf("%d sessions after the cable was plugged in again, want 2", len(d.hellos))
 		}
 	})
 }

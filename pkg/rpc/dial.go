@@ -119,6 +119,9 @@ func (l *link) failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if _, limited := ctx.Deadline(); limited && status.Code(err) == codes.DeadlineExceeded {
+		return context.DeadlineExceeded // the server, which is told the deadline, was the first to notice
+	}
 	at := strings.Join(l.addresses, ", ")
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:

@@ -248,6 +248,7 @@ type lan struct {
 	listeners map[string]*bufconn.Listener
 	dialed    []attempt
 	cables    []*cable
+	dark      bool // nothing gets through, and nobody is told
 }
 
 // An attempt is an address that somebody dialed, and when.
@@ -290,8 +291,12 @@ func (n *lan) serve(t *testing.T, address string, b Backend, cfg *tls.Config) (s
 func (n *lan) dial(ctx context.Context, address string) (net.Conn, error) {
 	n.mu.Lock()
 	n.dialed = append(n.dialed, attempt{address, time.Now()})
-	l := n.listeners[address]
+	l, dark := n.listeners[address], n.dark
 	n.mu.Unlock()
+	if dark {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
@@ -306,14 +311,22 @@ func (n *lan) dial(ctx context.Context, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// pull makes every connection go dead without a word, as when a switch loses power.
+// pull makes every connection go dead without a word, as when a switch loses power, and
+// keeps new ones from being made until plug is called.
 func (n *lan) pull() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.dark = true
 	for _, c := range n.cables {
 		c.pull()
 	}
 	n.cables = nil
+}
+
+func (n *lan) plug() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dark = false
 }
 
 func (n *lan) attempts() []attempt {
@@ -360,15 +373,17 @@ func (c *cable) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Close of a pulled cable is not noticed at the other end either.
 func (c *cable) Close() error {
 	c.mu.Lock()
-	if c.pulled {
-		select {
-		case <-c.closed:
-		default:
-			close(c.closed)
-		}
+	defer c.mu.Unlock()
+	if !c.pulled {
+		return c.Conn.Close()
 	}
-	c.mu.Unlock()
-	return c.Conn.Close()
+	select {
+	case <-c.closed:
+	default:
+		close(c.closed)
+	}
+	return nil
 }
