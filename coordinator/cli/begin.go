@@ -28,9 +28,9 @@ func (g goal) verb() string {
 		return "end"
 	case cancellation:
 		return "cancel"
-	default:
-		return "start"
+	case drain:
 	}
+	return "start"
 }
 
 // begin is maintenance start and end: show the plan, refuse if something forbids it, ask,
@@ -41,11 +41,10 @@ func (a *app) begin(ctx context.Context, g goal, r ha.MaintenanceRequest, f main
 		return err
 	}
 	r.Policy = policy
-	op, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer op.Close()
+	return a.with(func(op *rpc.Operator) error { return a.beginWith(ctx, op, g, r, f) })
+}
+
+func (a *app) beginWith(ctx context.Context, op *rpc.Operator, g goal, r ha.MaintenanceRequest, f maintenanceFlags) error {
 	cannotBegin := fmt.Sprintf("%s maintenance of %s", g.verb(), r.Node)
 	now, err := underWay(ctx, op, r.Node)
 	if err != nil {

@@ -47,8 +47,8 @@ Exit codes: 0 HA is ready, 3 it is not.`,
 	f.StringSliceVar(&only, "only", nil, "only the checks `CODE`,…")
 	f.StringVar(&r.Target, "target", "", "only what concerns target `NAME`")
 	f.DurationVar(&wait, "wait", 0, "wait until HA is ready, at most `TIME`, e.g. 5m")
-	cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"minimum", "production"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.RegisterFlagCompletionFunc("target", a.completeTargets)
+	must(cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"minimum", "production"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("target", a.completeTargets))
 	return cmd
 }
 
@@ -62,12 +62,11 @@ func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration) 
 		return err
 	}
 	r.Policy = policy
-	op, err := a.dial()
-	if err != nil {
+	var verdict ha.Readiness
+	err = a.with(func(op *rpc.Operator) error {
+		verdict, err = a.checkUntilReady(ctx, op, r, wait)
 		return err
-	}
-	defer op.Close()
-	verdict, err := a.checkUntilReady(ctx, op, r, wait)
+	})
 	if err != nil {
 		return cannot("judge whether HA is ready", err)
 	}

@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
+	"github.com/casaeureka/psw-ha/pkg/rpc"
 )
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -29,11 +31,6 @@ restarts is waited for, and no entry is missed or told twice.`,
 }
 
 func (a *app) events(ctx context.Context, after uint64, follow bool) error {
-	op, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer op.Close()
 	show := func(e ha.Event) error {
 		after = e.Seq
 		if a.json() {
@@ -42,22 +39,30 @@ func (a *app) events(ctx context.Context, after uint64, follow bool) error {
 		a.print(eventLine(a.style, e))
 		return a.stdout.err
 	}
-	if !follow {
-		return cannot("read the journal", op.Events(ctx, after, false, show))
-	}
-	err = keepAsking(ctx, a.warnLine, func(answered func()) error {
-		return endless(op.Events(ctx, after, true, func(e ha.Event) error { answered(); return show(e) }))
+	err := a.with(func(op *rpc.Operator) error {
+		if !follow {
+			return op.Events(ctx, after, false, show)
+		}
+		return keepAsking(ctx, a.warnLine, func(answered func()) error {
+			return endless(op.Events(ctx, after, true, func(e ha.Event) error { answered(); return show(e) }))
+		})
 	})
-	return cannot("follow the journal", err)
+	return cannot("read the journal", err)
 }
+
+// badEvents and goodEvents are the types that are coloured.
+var (
+	badEvents  = []ha.EventType{ha.EventFailed, ha.EventNodeDown, ha.EventFenced, ha.EventSplitBrain, ha.EventGuestDown, ha.EventSuperseded}
+	goodEvents = []ha.EventType{ha.EventSafe, ha.EventDone, ha.EventNodeUp, ha.EventGuestUp}
+)
 
 // eventLine renders an entry of the journal.
 func eventLine(st style, e ha.Event) string {
 	word := fmt.Sprintf("%-11s", e.Type)
-	switch e.Type {
-	case ha.EventFailed, ha.EventNodeDown, ha.EventFenced, ha.EventSplitBrain, ha.EventGuestDown, ha.EventSuperseded:
+	switch {
+	case slices.Contains(badEvents, e.Type):
 		word = st.bad(word)
-	case ha.EventSafe, ha.EventDone, ha.EventNodeUp, ha.EventGuestUp:
+	case slices.Contains(goodEvents, e.Type):
 		word = st.good(word)
 	}
 	return fmt.Sprintf("%s  %5d  %s  %s", stamp(e.At), e.Seq, word, e.Text)

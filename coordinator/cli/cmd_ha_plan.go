@@ -4,6 +4,9 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+	"github.com/casaeureka/psw-ha/pkg/rpc"
 )
 
 func (a *app) planCommand() *cobra.Command {
@@ -24,12 +27,11 @@ func (a *app) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	op, err := a.dial()
-	if err != nil {
+	var p ha.PlanView
+	err = a.with(func(op *rpc.Operator) error {
+		p, err = op.Plan(ctx, policy)
 		return err
-	}
-	defer op.Close()
-	p, err := op.Plan(ctx, policy)
+	})
 	if err != nil {
 		return cannot("compare the project with the cluster", err)
 	}

@@ -22,27 +22,28 @@ place, in a pipe one line a change.
 Exit code 0 says that it could be asked, not that all is well: that is psw ha check.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			op, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			if watch {
-				return a.watchStatus(cmd.Context(), op)
-			}
-			s, err := op.Status(cmd.Context())
-			if err != nil {
-				return cannot("show the status", err)
-			}
-			if a.json() {
-				return a.document(fullStatus(s))
-			}
-			a.print(statusLines(a.style, s, a.flags.verbose)...)
-			return nil
+			return a.with(func(op *rpc.Operator) error {
+				if watch {
+					return cannot("watch the status", a.watchStatus(cmd.Context(), op))
+				}
+				return cannot("show the status", a.status(cmd.Context(), op))
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again whenever it changes, until Ctrl-C")
 	return cmd
+}
+
+func (a *app) status(ctx context.Context, op *rpc.Operator) error {
+	s, err := op.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.document(fullStatus(s))
+	}
+	a.print(statusLines(a.style, s, a.flags.verbose)...)
+	return nil
 }
 
 // statusInterval is how often --watch asks: as often as agents report.
@@ -51,7 +52,7 @@ const statusInterval = ha.ReportInterval
 func (a *app) watchStatus(ctx context.Context, op *rpc.Operator) error {
 	var last *ha.ClusterStatus
 	a.openScreen()
-	err := keepAsking(ctx, a.warnLine, func(answered func()) error {
+	return keepAsking(ctx, a.warnLine, func(answered func()) error {
 		for {
 			s, err := op.Status(ctx)
 			if err != nil {
@@ -67,7 +68,6 @@ func (a *app) watchStatus(ctx context.Context, op *rpc.Operator) error {
 			}
 		}
 	})
-	return cannot("watch the status", err)
 }
 
 // showStatus shows an overview that follows another one: in place, as a JSON line, or as

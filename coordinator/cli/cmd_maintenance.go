@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
+	"github.com/casaeureka/psw-ha/pkg/rpc"
 )
 
 // maintenanceFlags are the flags of maintenance start and end.
@@ -133,12 +134,9 @@ following only.`,
 		Args:              oneNode,
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			op, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			return a.follow(cmd.Context(), op, following{node: ha.NodeName(args[0])})
+			return a.with(func(op *rpc.Operator) error {
+				return a.follow(cmd.Context(), op, following{node: ha.NodeName(args[0])})
+			})
 		},
 	}
 }
@@ -154,19 +152,14 @@ psw maintenance end NODE brings them home.`,
 		Args:              oneNode,
 		ValidArgsFunction: a.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.cancel(cmd.Context(), ha.NodeName(args[0]), detach)
+			return a.with(func(op *rpc.Operator) error { return a.cancel(cmd.Context(), op, ha.NodeName(args[0]), detach) })
 		},
 	}
 	cmd.Flags().BoolVar(&detach, "detach", false, "give it up, and do not follow")
 	return cmd
 }
 
-func (a *app) cancel(ctx context.Context, node ha.NodeName, detach bool) error {
-	op, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer op.Close()
+func (a *app) cancel(ctx context.Context, op *rpc.Operator, node ha.NodeName, detach bool) error {
 	m, err := op.CancelMaintenance(ctx, node, "")
 	if err != nil {
 		return cannot("cancel the maintenance of "+string(node), err)
@@ -195,17 +188,12 @@ Exit code 0 says that it could be asked.`,
 			if len(args) == 1 {
 				node = ha.NodeName(args[0])
 			}
-			return a.maintenanceStatus(cmd.Context(), node)
+			return a.with(func(op *rpc.Operator) error { return a.maintenanceStatus(cmd.Context(), op, node) })
 		},
 	}
 }
 
-func (a *app) maintenanceStatus(ctx context.Context, node ha.NodeName) error {
-	op, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer op.Close()
+func (a *app) maintenanceStatus(ctx context.Context, op *rpc.Operator, node ha.NodeName) error {
 	views, err := op.Maintenances(ctx, node)
 	if err != nil {
 		return cannot("look at maintenances", err)

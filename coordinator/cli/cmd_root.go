@@ -54,9 +54,9 @@ Exit codes: 0 done or ready, 1 failed, 2 wrong usage or invalid project,
 	f.BoolVar(&a.flags.verbose, "verbose", false, "say more")
 	f.BoolVar(&a.flags.yes, "yes", false, "ask no question")
 	f.BoolVar(&a.flags.noColor, "no-color", false, "no colours (also: NO_COLOR in the environment)")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	root.MarkPersistentFlagDirname("project")
-	root.MarkPersistentFlagDirname("tls")
+	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(root.MarkPersistentFlagDirname("project"))
+	must(root.MarkPersistentFlagDirname("tls"))
 
 	project := noun("project", "The project folder itself, offline")
 	project.AddCommand(a.projectValidateCommand())
@@ -66,6 +66,13 @@ Exit codes: 0 done or ready, 1 failed, 2 wrong usage or invalid project,
 	maintenance.AddCommand(a.startCommand(), a.endCommand(), a.maintenanceStatusCommand(), a.watchCommand(), a.cancelCommand())
 	root.AddCommand(project, cluster, maintenance, a.versionCommand())
 	return root
+}
+
+// must is for what can only fail if a name in this package is misspelled.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 // noun is a command that only groups others.

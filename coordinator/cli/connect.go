@@ -28,6 +28,16 @@ type clientFile struct {
 	TLS         string   `json:"tls"`
 }
 
+// with runs do with a connection to the coordinator.
+func (a *app) with(do func(op *rpc.Operator) error) error {
+	op, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer op.Close()
+	return do(op)
+}
+
 // dial connects to the coordinator. Whatever is missing for it is said with the file's
 // name and the command that makes it.
 func (a *app) dial() (*rpc.Operator, error) {
@@ -54,9 +64,9 @@ func missingFile(dir, name string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return exit(exitFailed, "cannot read %s: %v", filepath.Join(dir, name), err)
 	}
-	make := "on the coordinator's machine run `psw-coordinator ca issue operator NAME` and put ca.crt, operator.crt and operator.key"
-	return exit(exitFailed, "cannot identify to the coordinator: %s does not exist; %s into %s, or say --tls DIR",
-		filepath.Join(dir, name), make, dir)
+	return exit(exitFailed, "cannot identify to the coordinator: %s does not exist; on the coordinator's machine run "+
+		"`psw-coordinator ca issue operator NAME` and put ca.crt, operator.crt and operator.key into %s, or say --tls DIR",
+		filepath.Join(dir, name), dir)
 }
 
 func (a *app) connection() (connection, error) {
@@ -152,12 +162,10 @@ func (a *app) projectDir() (string, error) {
 // a project, with --coordinator and --tls: then the coordinator's own copy counts. A
 // project with faults is refused.
 func (a *app) policy() (*ha.Policy, error) {
-	if a.flags.project == "" && len(a.flags.coordinators) > 0 && a.flags.tls != "" {
-		if _, err := project.Find("."); err != nil {
-			return nil, nil
-		}
-	}
 	dir, err := a.projectDir()
+	if err != nil && a.flags.project == "" && len(a.flags.coordinators) > 0 && a.flags.tls != "" {
+		return nil, nil //nolint:nilerr // outside of a project and told where to ask: there is none to send
+	}
 	if err != nil {
 		return nil, err
 	}

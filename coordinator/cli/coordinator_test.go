@@ -38,7 +38,6 @@ type world struct {
 
 	mu    sync.Mutex
 	asked []string // what was asked for, in order
-	next  int      // the view of the story that is shown now
 	since time.Time
 	count map[string]int
 }
@@ -130,7 +129,7 @@ func (w *world) WatchMaintenance(ctx context.Context, _ ha.NodeName, fn func(ha.
 			}
 			shown = now
 		}
-		if err := pause(ctx, w.since.Add(time.Duration(now+1)*w.pace).Sub(time.Now())+time.Millisecond); err != nil {
+		if err := pause(ctx, time.Until(w.since.Add(time.Duration(now+1)*w.pace))); err != nil {
 			return err
 		}
 	}
@@ -196,8 +195,8 @@ func certificates(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for role, name := range map[rpc.Role]string{rpc.RoleOperator: "anna", rpc.RoleCoordinator: "coordinator"} {
-		cert, err := ca.Issue(role, name)
+	for _, id := range []rpc.Identity{{Role: rpc.RoleOperator, Name: "anna"}, {Role: rpc.RoleCoordinator, Name: "coordinator"}} {
+		cert, err := ca.Issue(id.Role, id.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,12 +267,13 @@ func words(command string) []string {
 	return list
 }
 
-// inBubble runs a story in virtual time; the coordinator is gone when it ends.
-func inBubble(t *testing.T, w *world, story func(t *testing.T, h *house)) {
+// inBubble runs a story in virtual time, with the bubble's own test in h.t; the
+// coordinator is gone when it ends.
+func inBubble(t *testing.T, w *world, story func(h *house)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, w)
 		defer h.down()
-		story(t, h)
+		story(h)
 	})
 }

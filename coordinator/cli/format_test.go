@@ -17,13 +17,16 @@ func TestSize(t *testing.T) {
 }
 
 func TestSpan(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0s", 40 * time.Microsecond: "1ms", 84 * time.Millisecond: "84ms", 1400 * time.Millisecond: "1.4s", 9 * time.Second: "9s",
-		12400 * time.Millisecond: "12s", 72 * time.Second: "1m 12s", 30 * time.Minute: "30m", 2*time.Hour + 5*time.Minute + 40*time.Second: "2h 5m",
-		59*time.Second + 600*time.Millisecond: "1m", 76 * time.Hour: "3d 4h", -90 * time.Second: "-1m 30s",
+	for _, c := range []struct {
+		d    time.Duration
+		want string
+	}{
+		{0, "0s"}, {40 * time.Microsecond, "1ms"}, {84 * time.Millisecond, "84ms"}, {1400 * time.Millisecond, "1.4s"}, {9 * time.Second, "9s"},
+		{12400 * time.Millisecond, "12s"}, {72 * time.Second, "1m 12s"}, {30 * time.Minute, "30m"}, {2*time.Hour + 5*time.Minute + 40*time.Second, "2h 5m"},
+		{59*time.Second + 600*time.Millisecond, "1m"}, {76 * time.Hour, "3d 4h"}, {-90 * time.Second, "-1m 30s"},
 	} {
-		if got := span(d); got != want {
-			t.Errorf("%s: %q, want %q", time.Duration(d), got, want)
+		if got := span(c.d); got != c.want {
+			t.Errorf("%s: %q, want %q", c.d, got, c.want)
 		}
 	}
 	if got := age(-1); got != "never" {

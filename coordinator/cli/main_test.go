@@ -71,8 +71,8 @@ func TestTranscripts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.world.pace = 10 * time.Second
-			inBubble(t, c.world, func(t *testing.T, h *house) {
-				text, code := h.run(t.Context(), c.command)
+			inBubble(t, c.world, func(h *house) {
+				text, code := h.run(h.t.Context(), c.command)
 				golden(t, c.name, text)
 				if code != c.code {
 					t.Errorf("exit %d, want %d", code, c.code)
@@ -97,16 +97,16 @@ func cancelStory() []ha.MaintenanceView {
 // What is asked of the coordinator is what the flags say, in the name of the certificate.
 func TestRequestSaysWhatTheFlagsSay(t *testing.T) {
 	w := &world{preview: drainPreview(), story: drainStory(), pace: time.Second}
-	inBubble(t, w, func(t *testing.T, h *house) {
-		h.run(t.Context(), `maintenance start node1 --yes --detach --deadline 30m -m "replace a fan" --guest vm:120 --guest ct:7`)
+	inBubble(t, w, func(h *house) {
+		h.run(h.t.Context(), `maintenance start node1 --yes --detach --deadline 30m -m "replace a fan" --guest vm:120 --guest ct:7`)
 		want := "start node1 by anna: replace a fan, guests [vm:120 ct:7], deadline 00:30:00"
 		if len(w.asked) != 1 || w.asked[0] != want {
 			t.Errorf("asked %q, want %q", w.asked, want)
 		}
 	})
 	w = &world{verdicts: []ha.Readiness{ready()}}
-	inBubble(t, w, func(t *testing.T, h *house) {
-		h.run(t.Context(), "ha check --profile production --only nfs-not-mounted,AGENT_SILENT --target core")
+	inBubble(t, w, func(h *house) {
+		h.run(h.t.Context(), "ha check --profile production --only nfs-not-mounted,AGENT_SILENT --target core")
 		want := "check production [NFS_NOT_MOUNTED AGENT_SILENT] core"
 		if len(w.asked) != 1 || w.asked[0] != want {
 			t.Errorf("asked %q, want %q", w.asked, want)
@@ -122,8 +122,8 @@ func TestNothingIsBegunUnasked(t *testing.T) {
 		"maintenance start node1 --yes":     blockedPreview(),
 	} {
 		w := &world{preview: preview, story: drainStory(), pace: time.Second}
-		inBubble(t, w, func(t *testing.T, h *house) {
-			if h.run(t.Context(), command); len(w.asked) != 0 {
+		inBubble(t, w, func(h *house) {
+			if h.run(h.t.Context(), command); len(w.asked) != 0 {
 				t.Errorf("%s asked %q", command, w.asked)
 			}
 		})
@@ -141,8 +141,8 @@ func TestCtrlC(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &world{preview: drainPreview(), story: drainStory(), pace: 10 * time.Second, journal: journal(), verdicts: []ha.Readiness{readiness()}}
-			inBubble(t, w, func(t *testing.T, h *house) {
-				ctx, stop := context.WithTimeout(t.Context(), 35*time.Second)
+			inBubble(t, w, func(h *house) {
+				ctx, stop := context.WithTimeout(h.t.Context(), 35*time.Second)
 				defer stop()
 				text, code := h.run(ctx, c.command)
 				golden(t, c.name, text)
@@ -158,14 +158,14 @@ func TestCtrlC(t *testing.T) {
 // again, and what happened meanwhile is.
 func TestCoordinatorRestartsWhileFollowing(t *testing.T) {
 	w := &world{preview: drainPreview(), story: drainStory(), pace: 10 * time.Second}
-	inBubble(t, w, func(t *testing.T, h *house) {
+	inBubble(t, w, func(h *house) {
 		go func() {
 			time.Sleep(25 * time.Second)
 			h.down()
 			time.Sleep(12 * time.Second)
 			h.up()
 		}()
-		text, code := h.run(t.Context(), "maintenance start node1 --yes")
+		text, code := h.run(h.t.Context(), "maintenance start node1 --yes")
 		golden(t, "coordinator_restarts", text)
 		if code != exitDone {
 			t.Errorf("exit %d", code)
@@ -179,14 +179,14 @@ func TestCoordinatorRestartsWhileFollowing(t *testing.T) {
 // The same for the journal: no entry twice, none left out.
 func TestCoordinatorRestartsUnderTheJournal(t *testing.T) {
 	w := &world{journal: journal(), pace: 10 * time.Second}
-	inBubble(t, w, func(t *testing.T, h *house) {
+	inBubble(t, w, func(h *house) {
 		go func() {
 			time.Sleep(15 * time.Second)
 			h.down()
 			time.Sleep(5 * time.Second)
 			h.up()
 		}()
-		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+		ctx, stop := context.WithTimeout(h.t.Context(), 2*time.Minute)
 		defer stop()
 		text, _ := h.run(ctx, "ha events --follow -o json")
 		for _, e := range journal() {
@@ -204,8 +204,8 @@ func TestCoordinatorRestartsUnderTheJournal(t *testing.T) {
 // repeated, which begins nothing twice, and after a minute psw says that it cannot tell.
 func TestCoordinatorGoneWhileAsked(t *testing.T) {
 	w := &world{preview: drainPreview(), refuse: ha.Errorf(ha.Unavailable, "the store is closed")}
-	inBubble(t, w, func(t *testing.T, h *house) {
-		text, code := h.run(t.Context(), "maintenance start node1 --yes --quiet")
+	inBubble(t, w, func(h *house) {
+		text, code := h.run(h.t.Context(), "maintenance start node1 --yes --quiet")
 		golden(t, "coordinator_gone", text)
 		if code != exitFailed || len(w.asked) < 2 {
 			t.Errorf("exit %d after %d requests", code, len(w.asked))
@@ -215,10 +215,10 @@ func TestCoordinatorGoneWhileAsked(t *testing.T) {
 
 // Without a coordinator every command fails at once, and says where it looked.
 func TestNoCoordinator(t *testing.T) {
-	inBubble(t, &world{}, func(t *testing.T, h *house) {
+	inBubble(t, &world{}, func(h *house) {
 		h.down()
 		for _, command := range []string{"ha status", "ha check", "ha plan", "maintenance start node1 --yes", "maintenance status", "maintenance cancel node1"} {
-			text, code := h.run(t.Context(), command)
+			text, code := h.run(h.t.Context(), command)
 			if code != exitFailed || !strings.Contains(text, "psw: cannot ") || !strings.Contains(text, "no coordinator answers at node2:7443 (") {
 				t.Errorf("%s", text)
 			}
@@ -236,8 +236,8 @@ func TestSomebodyElseAsksForSomethingElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{preview: drainPreview(), story: story, pace: 10 * time.Second}
-			inBubble(t, w, func(t *testing.T, h *house) {
-				text, code := h.run(t.Context(), "maintenance start node1 --yes --quiet")
+			inBubble(t, w, func(h *house) {
+				text, code := h.run(h.t.Context(), "maintenance start node1 --yes --quiet")
 				golden(t, name, text)
 				if code != exitFailed {
 					t.Errorf("exit %d", code)
@@ -254,8 +254,8 @@ func TestWatchStatus(t *testing.T) {
 	later.Targets[1].Node, later.Targets[1].State = "node2", "started"
 	for _, c := range []struct{ name, command string }{{"watch_status", "ha status --watch"}, {"watch_status_json", "ha status --watch -o json"}} {
 		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, &world{status: []ha.ClusterStatus{clusterStatus(), clusterStatus(), later}}, func(t *testing.T, h *house) {
-				ctx, stop := context.WithTimeout(t.Context(), 12*time.Second)
+			inBubble(t, &world{status: []ha.ClusterStatus{clusterStatus(), clusterStatus(), later}}, func(h *house) {
+				ctx, stop := context.WithTimeout(h.t.Context(), 12*time.Second)
 				defer stop()
 				text, code := h.run(ctx, c.command)
 				golden(t, c.name, text)

@@ -40,9 +40,9 @@ func (st style) note(n note) string {
 		return st.good(n.text)
 	case bad:
 		return st.bad(n.text)
-	default:
-		return n.text
+	case plain:
 	}
+	return n.text
 }
 
 // narrate says what happened between two views of a node's maintenance. The zero view
@@ -149,9 +149,9 @@ func movingText(g ha.GuestProgress) string {
 		return "shutting down"
 	case ha.MethodStart:
 		return "starting"
-	default:
-		return "moving, " + way
+	case ha.MethodStays:
 	}
+	return "moving, " + way
 }
 
 // doneText never calls a restart anything else, and never invents a downtime that was
@@ -172,9 +172,9 @@ func doneText(g ha.GuestProgress) string {
 		return "is shut down"
 	case ha.MethodStart:
 		return fmt.Sprintf("is started on %s", at)
-	default:
-		return fmt.Sprintf("is on %s", at)
+	case ha.MethodStays: // somebody else moved it
 	}
+	return fmt.Sprintf("is on %s", at)
 }
 
 func measured(verb, noun string, d time.Duration) string {

@@ -17,7 +17,7 @@ func checkLines(st style, r ha.Readiness, quiet, verbose bool) []string {
 	for _, subject := range subjects(r.Findings) {
 		var group []string
 		for _, f := range r.Findings {
-			if f.Subject == subject && !(quiet && !grave(f.Status)) {
+			if f.Subject == subject && (!quiet || grave(f.Status)) {
 				group = append(group, findingLines(st, f, verbose)...)
 			}
 		}

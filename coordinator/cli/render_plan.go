@@ -55,14 +55,14 @@ func planMark(st style, k ha.ChangeKind) string {
 		return st.warn(mark)
 	case ha.ChangeRemove:
 		return st.bad(mark)
-	default:
-		return mark
+	case ha.ChangeUnchanged, ha.ChangeForeign:
 	}
+	return mark
 }
 
 // planTitle counts the changes, or says that there is nothing to do.
 func planTitle(p ha.PlanView) string {
-	n := map[ha.ChangeKind]int{}
+	n := make(map[ha.ChangeKind]int)
 	for _, c := range p.Changes {
 		n[c.Kind]++
 	}

@@ -166,6 +166,7 @@ func targetState(st style, g ha.TargetStatus) string {
 func maintenanceLine(m ha.Maintenance) string {
 	since := m.RequestedAt
 	switch m.Phase {
+	case ha.Requested, ha.Draining:
 	case ha.Drained:
 		since = m.DrainedAt
 	case ha.Restoring:

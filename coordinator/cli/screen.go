@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -46,7 +47,7 @@ func (s *screen) Draw(block []string) {
 	}
 	s.erase(&b)
 	s.write(&b, block)
-	io.WriteString(s.out, b.String())
+	fmt.Fprint(s.out, b.String())
 }
 
 // Print writes lines that stay, above the block.
@@ -58,7 +59,7 @@ func (s *screen) Print(lines ...string) {
 		b.WriteString(l + "\r\n")
 	}
 	s.write(&b, block)
-	io.WriteString(s.out, b.String())
+	fmt.Fprint(s.out, b.String())
 }
 
 // Close removes the block and gives the cursor back. It may be called twice.
@@ -69,7 +70,7 @@ func (s *screen) Close() {
 	var b strings.Builder
 	s.erase(&b)
 	b.WriteString(escShow)
-	io.WriteString(s.out, b.String())
+	fmt.Fprint(s.out, b.String())
 	s.live = false
 }
 

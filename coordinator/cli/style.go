@@ -17,73 +17,73 @@ const (
 	escPurple = "\x1b[35m"
 )
 
-func (s style) paint(esc, text string) string {
-	if !s.on || text == "" {
+func (st style) paint(esc, text string) string {
+	if !st.on || text == "" {
 		return text
 	}
 	return esc + text + escReset
 }
 
-func (s style) bold(t string) string  { return s.paint(escBold, t) }
-func (s style) faint(t string) string { return s.paint(escFaint, t) }
-func (s style) good(t string) string  { return s.paint(escGreen, t) }
-func (s style) warn(t string) string  { return s.paint(escYellow, t) }
-func (s style) bad(t string) string   { return s.paint(escRed, t) }
+func (st style) bold(t string) string  { return st.paint(escBold, t) }
+func (st style) faint(t string) string { return st.paint(escFaint, t) }
+func (st style) good(t string) string  { return st.paint(escGreen, t) }
+func (st style) warn(t string) string  { return st.paint(escYellow, t) }
+func (st style) bad(t string) string   { return st.paint(escRed, t) }
 
 // status paints a verdict's word as pve8to9 does; UNKNOWN, which that tool lacks, has a
 // colour of its own.
-func (s style) status(v ha.Status, text string) string {
+func (st style) status(v ha.Status, text string) string {
 	switch v {
 	case ha.Pass:
-		return s.good(text)
+		return st.good(text)
 	case ha.Warn:
-		return s.warn(text)
+		return st.warn(text)
 	case ha.Fail:
-		return s.bad(text)
+		return st.bad(text)
 	case ha.Unknown:
-		return s.paint(escPurple, text)
+		return st.paint(escPurple, text)
 	case ha.Skip:
-		return s.faint(text)
-	default:
-		return text
+		return st.faint(text)
+	case ha.Notice:
 	}
+	return text
 }
 
 // nodeState paints the HA manager's word for a node.
-func (s style) nodeState(state string) string {
+func (st style) nodeState(state string) string {
 	switch state {
 	case ha.NodeOnline:
-		return s.good(state)
+		return st.good(state)
 	case ha.NodeMaintenance:
-		return s.warn(state)
+		return st.warn(state)
 	case "", "-":
 		return "-"
 	default:
-		return s.bad(state)
+		return st.bad(state)
 	}
 }
 
 // serviceState paints the HA manager's word for a resource.
-func (s style) serviceState(state string) string {
+func (st style) serviceState(state string) string {
 	switch state {
 	case ha.ServiceStarted:
-		return s.good(state)
+		return st.good(state)
 	case ha.ServiceError, ha.ServiceFence, ha.ServiceRecovery:
-		return s.bad(state)
+		return st.bad(state)
 	default:
 		return state
 	}
 }
 
 // progress paints the state of a guest in a drain.
-func (s style) progress(state string) string {
+func (st style) progress(state string) string {
 	switch state {
 	case progressDone:
-		return s.good(state)
+		return st.good(state)
 	case progressFailed:
-		return s.bad(state)
+		return st.bad(state)
 	case progressMoving:
-		return s.bold(state)
+		return st.bold(state)
 	default:
 		return state
 	}

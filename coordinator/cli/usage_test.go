@@ -61,7 +61,7 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{"", "psw needs a command after it: completion, ha, maintenance, project, version"},
 		{"maintenance", "psw maintenance needs a command after it: cancel, end, start, status, watch"},
-		{"maintenence start node1", `there is no "maintenence" in psw; did you mean maintenance?`},
+		{"maintenancee start node1", `there is no "maintenancee" in psw; did you mean maintenance?`},
 		{"maintenance begin node1", `there is no "begin" in psw maintenance; there is: cancel, end, start, status, watch`},
 		{"maintenance start", "psw maintenance start needs a node, e.g. psw maintenance start node1"},
 		{"maintenance start node1 node2", "psw maintenance start takes one node at a time, not 2: the next one only when this one is back"},
