@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -172,4 +174,38 @@ func TestMessageBeforeReason(t *testing.T) {
 func get(c *Client) error {
 	_, err := read[any](context.Background(), c, "/cluster/options")
 	return err
+}
+
+// Whatever comes back, nothing panics, and success is only what is a 2xx in Proxmox's form.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, "OK", recorded(f, "migrate-blocked"))
+	f.Add(200, "OK", `{"data":"UPID:node1:00000DE6:0004ECAB:6B00E143:qmigrate:100:psw@pve!ha:"}`)
+	f.Add(200, "OK", recorded(f, "tasklog-live"))
+	f.Add(200, "OK", recorded(f, "taskstatus-failed"))
+	f.Add(204, "No Content", "")
+	f.Add(400, "Parameter verification failed.", `{"errors":{"a":{"b":1},"c":null},"data":null,"message":17}`)
+	f.Add(595, "", "")
+	f.Add(301, "Moved", "<html>")
+	f.Fuzz(func(t *testing.T, status int, reason, body string) {
+		synctest.Test(t, func(t *testing.T) {
+			c := ours(t, always(status, reason, body))
+			form := status >= 200 && status <= 299 && strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{")
+			_, moved := c.Do(t.Context(), ha.Migrate{SID: vm100, To: "node2", HA: true})
+			upid, begun := c.Do(t.Context(), ha.Start{SID: vm100, Node: "node1"})
+			if !form && (moved == nil || begun == nil && upid != "") {
+				t.Errorf("success out of %d %q", status, body)
+			}
+			if begun == nil && upid != "" {
+				if _, err := ParseUPID(upid); err != nil {
+					t.Error(err)
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if err := c.WaitTask(ctx, migrateTask); err == nil && !form {
+				t.Errorf("a task ended well by %d %q", status, body)
+			}
+			_, _, _ = c.Downtime(ctx, migrateTask)
+		})
+	})
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
 const (
@@ -84,7 +86,7 @@ func (c *Client) WaitTask(ctx context.Context, upid string) error {
 			return explain(what, fmt.Errorf("nobody could tell for %s: %w", taskSilenceMax, err))
 		}
 		if stop := sleep(ctx, pause); stop != nil {
-			return fmt.Errorf("cannot %s: %w", what, stop)
+			return ha.Errorf(ha.Unavailable, "cannot %s: %w", what, stop)
 		}
 	}
 }

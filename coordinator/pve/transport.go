@@ -83,8 +83,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.write(req, body)
 }
 
-// read tries the endpoints in turn until one answers. A node that let a whole attempt time
-// out is not asked again.
+// read tries the endpoints in turn until one answers.
 func (t *transport) read(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	candidates := t.order()
@@ -116,12 +115,21 @@ func (t *transport) read(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		candidates = candidates[1:]
-		var tr *TransportError
-		if !errors.As(err, &tr) || !tr.Timeout {
+		if !t.hopeless(err, pinned) {
 			candidates = append(candidates, k)
 		}
 	}
 	return nil, last
+}
+
+// hopeless: asking this node once more would only cost time. It let a whole attempt pass,
+// or it does not take connections and whoever pinned the read can go to another node.
+func (t *transport) hopeless(err error, pinned bool) bool {
+	var tr *TransportError
+	if !errors.As(err, &tr) {
+		return false
+	}
+	return tr.Timeout || pinned && !tr.Sent && len(t.endpoints) > 1
 }
 
 // write sends a changing call once. Only a node that could not be connected to is passed

@@ -267,7 +267,7 @@ func TestSecretsInErrors(t *testing.T) {
 		always(400, "bad header "+testSecret, echo),
 		always(401, "bad header "+testSecret, ""),
 		always(200, "OK", testSecret),
-		inTurn(fails(errors.New("cannot send "+testSecret))),
+		inTurn(fails(errors.New("cannot send " + testSecret))),
 	} {
 		_, err := ours(t, rt).Do(t.Context(), ha.Migrate{SID: vm100, To: "node2", HA: true})
 		if err == nil || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), testSecret) {

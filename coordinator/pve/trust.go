@@ -144,6 +144,7 @@ func (t *trust) network() *http.Transport {
 func (t *trust) freshNetwork() *http.Transport {
 	n := t.network()
 	n.DisableKeepAlives = true
+	n.MaxConnsPerHost = 0 // no waiting in a queue that would count as sent
 	return n
 }
 
