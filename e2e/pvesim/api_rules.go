@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -35,8 +36,8 @@ func (r *request) ruleRow(ru *rule) object {
 	} else {
 		row["affinity"] = ru.affinity
 	}
-	if ru.strict {
-		row["strict"] = 1
+	if ru.strict != "" {
+		row["strict"] = atoi(ru.strict)
 	}
 	if ru.disabled {
 		row["disable"] = 1
@@ -91,7 +92,7 @@ func (r *request) setRule(ru *rule) {
 		ru.comment = r.get("comment")
 	}
 	if r.has("strict") {
-		ru.strict = r.is("strict")
+		ru.strict = fmt.Sprint(flag(r.is("strict")))
 	}
 	if r.is("disable") { // 0 does not enable; that takes delete=disable
 		ru.disabled = true
@@ -141,7 +142,7 @@ func setHARule(r *request) (any, error) {
 		case "disable":
 			ru.disabled = false
 		case "strict":
-			ru.strict = false
+			ru.strict = ""
 		case "comment":
 			ru.comment = ""
 		default:

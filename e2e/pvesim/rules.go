@@ -28,7 +28,7 @@ type rule struct {
 	id, typ   string
 	resources []string // sorted
 	nodes     []ruleNode
-	strict    bool
+	strict    string // 1, or 0 if somebody wrote that, or nothing
 	affinity  string
 	comment   string
 	disabled  bool
@@ -51,7 +51,7 @@ func (f *pmxcfs) addRule(s RuleSpec) {
 	}
 	f.rules = append(f.rules, &rule{
 		id: s.ID, typ: s.Type, resources: slices.Sorted(slices.Values(s.Resources)), nodes: parseRuleNodes(strings.Join(s.Nodes, ",")),
-		strict: s.Strict, affinity: s.Affinity, comment: s.Comment, disabled: s.Disabled,
+		strict: map[bool]string{true: "1"}[s.Strict], affinity: s.Affinity, comment: s.Comment, disabled: s.Disabled,
 	})
 }
 
@@ -98,8 +98,8 @@ func (f *pmxcfs) rulesText() string {
 		}
 		if r.typ == "node-affinity" {
 			fmt.Fprintf(&b, "\tnodes %s\n\tresources %s\n", r.nodesText(), strings.Join(r.resources, ","))
-			if r.strict {
-				b.WriteString("\tstrict 1\n")
+			if r.strict != "" {
+				fmt.Fprintf(&b, "\tstrict %s\n", r.strict)
 			}
 		} else {
 			fmt.Fprintf(&b, "\taffinity %s\n\tresources %s\n", r.affinity, strings.Join(r.resources, ","))
@@ -158,7 +158,7 @@ func compile(all []*rule, nodes []string) compiledRules {
 			continue
 		}
 		prio := map[string]int{}
-		if !r.strict {
+		if r.strict != "1" {
 			for _, n := range nodes {
 				prio[n] = -1
 			}

@@ -156,9 +156,10 @@ func TestTimelinesOfTheRecordings(t *testing.T) {
 			{124.3, func() { l.data("pve1", "POST", "/cluster/ha/resources/vm:104/migrate", "node=pve2", nil) }},
 			{137, func() { l.command("pve1", "node-maintenance disable pve2") }},
 		})
+		l.disarmAndArm()
 		l.data("pve1", "POST", "/cluster/ha/resources/vm:100/migrate", "node=pve3", nil)
 		l.data("pve1", "POST", "/cluster/ha/resources/vm:101/migrate", "node=pve3", nil)
-		l.rearm()
+		time.Sleep(2 * time.Minute)
 		l.follow("power cut", "pve1", 195*time.Second, true, []deed{{0, func() { l.PowerOff("pve3") }}})
 		l.PowerOn("pve3")
 		time.Sleep(5 * time.Minute)
@@ -184,15 +185,24 @@ func TestTimelinesOfTheRecordings(t *testing.T) {
 	})
 }
 
-// rearm disarms HA and arms it again, which ends the maintenance state of an LRM that
-// never got empty, as was done in the recording.
-func (l *lab) rearm() {
+// disarmAndArm does so in both modes, as was done in the recording, and compares what was
+// shown. It also ends the maintenance state of an LRM that never got empty.
+func (l *lab) disarmAndArm() {
 	l.t.Helper()
-	time.Sleep(time.Minute)
-	l.data("pve1", "POST", "/cluster/ha/status/disarm-ha", "resource-mode=freeze", nil)
-	time.Sleep(time.Minute)
-	l.data("pve1", "POST", "/cluster/ha/status/arm-ha", "", nil)
-	time.Sleep(time.Minute)
+	all := recorded(l.t, "testdata/series2.jsonl.gz")
+	r := &replay{lab: l, tokens: map[string]string{"root": "PVEAPIToken=root@pam!lab=" + secret}}
+	const shown = "(ha-status|manager-status|cluster-status|ha-resources|ha-rules)"
+	for _, mode := range []string{"freeze", "ignore"} {
+		l.data("pve1", "POST", "/cluster/ha/status/disarm-ha", "resource-mode="+mode, nil)
+		time.Sleep(35 * time.Second)
+		r.scene(all, "disarmed-"+mode+"-"+shown)
+		l.data("pve1", "POST", "/cluster/ha/status/arm-ha", "", nil)
+		if mode == "freeze" {
+			time.Sleep(7700 * time.Millisecond)
+		}
+	}
+	time.Sleep(19 * time.Second)
+	r.scene(all, "rearmed-"+shown)
 }
 
 // sixGuests is the cluster of the recording: six virtual machines under HA on pve2, two
@@ -206,7 +216,6 @@ func sixGuests(t *testing.T) *lab {
 		{ID: 150, Node: "pve3", Running: true},
 	}
 	spec.Rules = []pvesim.RuleSpec{
-		{ID: "prefer2", Type: "node-affinity", Resources: []string{"vm:102"}, Nodes: []string{"pve2"}},
 		{ID: "strict2", Type: "node-affinity", Resources: []string{"vm:103"}, Nodes: []string{"pve2"}, Strict: true},
 		{ID: "pair", Type: "resource-affinity", Resources: []string{"vm:104", "vm:105"}, Affinity: "positive"},
 	}
@@ -215,11 +224,12 @@ func sixGuests(t *testing.T) *lab {
 	l := start(t, spec)
 	time.Sleep(1500 * time.Millisecond) // pve3's CRM is the next to look for work
 	for _, sid := range []string{"vm:100", "vm:101"} {
-		l.data("pve1", "POST", "/cluster/ha/resources", "failback=0&sid="+sid, nil)
+		l.data("pve1", "POST", "/cluster/ha/resources", "failback=0&max_restart=1&max_relocate=1&state=started&sid="+sid, nil)
 	}
 	for _, sid := range []string{"vm:102", "vm:103", "vm:104", "vm:105"} {
 		l.data("pve1", "POST", "/cluster/ha/resources", "sid="+sid, nil)
 	}
+	l.data("pve1", "POST", "/cluster/ha/rules", "rule=prefer2&type=node-affinity&resources=vm:102&nodes=pve2&strict=0", nil)
 	time.Sleep(time.Minute)
 	l.data("pve1", "POST", "/cluster/ha/resources/vm:100/migrate", "node=pve2", nil)
 	time.Sleep(2 * time.Minute)
