@@ -17,6 +17,8 @@ type Order struct {
 }
 
 // OrderDeed is the closed set of deeds: SetNodeMaintenance today.
+//
+//sumtype:decl
 type OrderDeed interface {
 	Action
 	orderDeed()

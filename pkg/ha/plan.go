@@ -6,8 +6,10 @@ import (
 )
 
 // An Action is one thing the coordinator may do to the cluster. The set is closed:
-// the coordinator switches over it and the exhaustive test guards the switch. String
+// the coordinator switches over it and the gochecksumtype linter guards the switch. String
 // says it for people; Command is the stock Proxmox command it equals, for --dry-run.
+//
+//sumtype:decl
 type Action interface {
 	fmt.Stringer
 	Command() string
