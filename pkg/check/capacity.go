@@ -82,7 +82,7 @@ func (w *world) withoutNode(lost ha.NodeName, l load) verdict {
 		}
 		rooms[k].free -= g.MemoryMax
 	}
-	return pass(subject, "%d HA guests fit; then free: %s", len(guests), describe(rooms))
+	return pass(subject, "%s on it fit elsewhere; then free: %s", number(len(guests), "HA guest"), describe(rooms))
 }
 
 // rooms are the nodes that could take guests when lost is lost.

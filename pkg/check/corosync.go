@@ -52,7 +52,7 @@ func corosyncNotRunning(n node) verdict {
 		return broken("", "corosync does not answer: the node is in no cluster, or its corosync is down",
 			"systemctl status corosync; a node that is in no cluster yet: pvecm create NAME, or pvecm add ADDRESS")
 	}
-	return pass("", "node id %d, %d members", n.Corosync.NodeID, len(n.Corosync.Members))
+	return pass("", "node id %d of %s", n.Corosync.NodeID, number(len(n.Corosync.Members), "member"))
 }
 
 // linkNumbers are the numbers of the links this node has to anybody.
@@ -83,8 +83,8 @@ func corosyncSingleLink(n node) verdict {
 		return v
 	}
 	if numbers := linkNumbers(n.Corosync); len(numbers) < 2 {
-		return broken("", fmt.Sprintf("links: %s; a switch that is away for longer than 60 s makes every node reset itself", joined(numbers)),
-			"add ring1_addr to every node in /etc/pve/corosync.conf on another network, raise config_version; see docs/checks.md#corosync-single-link")
+		return broken("", fmt.Sprintf("there is only link %s: a switch that is away for longer than 60 s makes every node reset itself", joined(numbers)),
+			"add ring1_addr to every node in /etc/pve/corosync.conf on another network, raise config_version")
 	}
 	return pass("", "links %s", joined(linkNumbers(n.Corosync)))
 }
@@ -111,7 +111,7 @@ func corosyncLinkDown(n node) verdict {
 	if len(down) > 0 {
 		return broken("", "not connected, seen from here: "+joined(down), "corosync-cfgtool -n here and on the other end; then cable, switch port, firewall (UDP 5405 to 5412)")
 	}
-	return pass("", "%d links to %d nodes", len(n.Corosync.Links), len(peers(n.Corosync)))
+	return pass("", "%s to %s", number(len(n.Corosync.Links), "link"), number(len(peers(n.Corosync)), "node"))
 }
 
 func peers(c ha.Corosync) []ha.Link {
@@ -170,7 +170,7 @@ func (w *world) compareLinks(here ha.Report) verdict {
 	case len(unseen) > 0:
 		return unknown(subject, "the other end did not report: %s", joined(unseen))
 	}
-	return pass(subject, "%d links compared", compared)
+	return pass(subject, "%s compared", number(compared, "link"))
 }
 
 // reportOfID finds the fresh report of a corosync node id whose corosync answered.

@@ -145,7 +145,7 @@ func targetDiskUnavailable(w *world, m managed) verdict {
 		return broken("", fmt.Sprintf("not available: %s; the HA manager does not look before it starts %s there", joined(missing), m.guest.SID),
 			"make the storage available there (pvesm status), or restrict the target: ha_options: {nodes: [...], strict: true}")
 	}
-	return pass("", "%s on %d nodes", joined(c.Storages), len(allowed))
+	return pass("", "%s on %s", joined(c.Storages), number(len(allowed), "node"))
 }
 
 func targetLocalResource(w *world, m managed) verdict {

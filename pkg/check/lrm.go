@@ -27,9 +27,9 @@ var lrmCauses = after(corosyncCauses, NodeNotQuorate, PmxcfsNotMounted)
 
 var lrmChecks = []Check{
 	{Code: LRMNotRunning, Title: "the local resource manager runs", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{ha.ProbeLRM}, node: lrmNotRunning},
+		DependsOn: after(nodeCauses, PmxcfsNotMounted), probes: []string{ha.ProbeLRM}, node: lrmNotRunning},
 	{Code: CRMNotRunning, Title: "the cluster resource manager runs", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: nodeCauses, probes: []string{ha.ProbeLRM}, node: crmNotRunning},
+		DependsOn: after(nodeCauses, PmxcfsNotMounted), probes: []string{ha.ProbeLRM}, node: crmNotRunning},
 	{Code: LRMStatusStale, Title: "the local resource manager's status is fresh", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: lrmStatusStale},
 	{Code: LRMLockLost, Title: "the local resource manager holds its lock", Minimum: ha.Fail, Production: ha.Fail,

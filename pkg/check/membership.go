@@ -42,7 +42,7 @@ func clusterStandalone(w *world) []verdict {
 		return []verdict{broken(clusterSubject, fmt.Sprintf("%s is in no cluster", w.s.Inventory.Source),
 			"pvecm create NAME there, then pvecm add ADDRESS on each other node")}
 	}
-	return []verdict{pass(clusterSubject, "%s, %d nodes", c.Name, len(w.s.Inventory.Nodes))}
+	return []verdict{pass(clusterSubject, "%s, %s", c.Name, number(len(w.s.Inventory.Nodes), "node"))}
 }
 
 func nodeNotMember(w *world) []verdict {
@@ -87,7 +87,7 @@ func nodeUndeclared(w *world) []verdict {
 		}
 	}
 	if list == nil {
-		return []verdict{pass(clusterSubject, "%d members, all declared", len(w.s.Inventory.Nodes))}
+		return []verdict{pass(clusterSubject, "%s, all declared", number(len(w.s.Inventory.Nodes), "member"))}
 	}
 	return list
 }

@@ -167,7 +167,7 @@ func resourceForeign(w *world) []verdict {
 		list = append(list, v)
 	}
 	if list == nil {
-		return []verdict{pass(clusterSubject, "%d HA resources", len(w.s.Inventory.Resources))}
+		return []verdict{pass(clusterSubject, "%s", number(len(w.s.Inventory.Resources), "HA resource"))}
 	}
 	return list
 }

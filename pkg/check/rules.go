@@ -35,7 +35,7 @@ func ruleHasErrors(w *world) []verdict {
 		list = append(list, v)
 	}
 	if list == nil {
-		return []verdict{pass(clusterSubject, "%d rules", len(w.s.Inventory.Rules))}
+		return []verdict{pass(clusterSubject, "%s", number(len(w.s.Inventory.Rules), "rule"))}
 	}
 	return list
 }

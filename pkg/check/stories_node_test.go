@@ -66,7 +66,7 @@ var nodeStories = map[ha.Code]story{
 		wrong: corosync("node2", func(c *ha.Corosync) {
 			c.Links = slices.DeleteFunc(c.Links, func(l ha.Link) bool { return l.Number == 1 })
 		}),
-		subject: "node2", says: "links: 0;", blind: noProbe("node2", ha.ProbeCorosync),
+		subject: "node2", says: "there is only link 0:", blind: noProbe("node2", ha.ProbeCorosync),
 	},
 	check.CorosyncLinkDown: {
 		wrong:   corosync("node2", func(c *ha.Corosync) { c.Links[1].Connected = false }),

@@ -41,3 +41,11 @@ func joined[T any](items []T) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// number writes a count with its noun: 1 link, 2 links.
+func number(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -89,7 +89,10 @@ func watchdogMuxNotRunning(n node) verdict {
 	if !n.Watchdog.MuxRunning {
 		return broken("", "there is no watchdog-mux process: the HA services cannot become active", "systemctl status watchdog-mux; journalctl -u watchdog-mux -n 20")
 	}
-	return pass("", "it runs")
+	if n.Watchdog.MuxActive {
+		return pass("", "an HA service is connected to it")
+	}
+	return pass("", "no HA service is connected to it")
 }
 
 func watchdogNotFed(n node) verdict {
