@@ -95,8 +95,7 @@ func (t *transport) read(req *http.Request) (*http.Response, error) {
 	pause := retryPause
 	var last error
 	for attempt := 0; attempt < tries && len(candidates) > 0; attempt++ {
-		again := attempt >= len(t.endpoints) || pinned && attempt > 0
-		if again {
+		if attempt >= len(t.endpoints) || pinned && attempt > 0 {
 			if err := sleep(ctx, pause); err != nil {
 				return nil, &TransportError{Endpoint: t.endpoints[candidates[0]].Host, Err: errors.Join(err, last)}
 			}
