@@ -11,6 +11,9 @@ func (g *guestConf) taskType(verb string) string {
 	if g.kind == lxc {
 		return "vz" + verb
 	}
+	if verb == "migrate" {
+		return "qmigrate" // the one task of a VM that is not called qm-something
+	}
 	return "qm" + verb
 }
 
