@@ -130,17 +130,20 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// versionDocument is the answer of `version -o json`.
+type versionDocument struct {
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of psw",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			v := struct {
-				Version  string `json:"version"`
-				Go       string `json:"go"`
-				Platform string `json:"platform"`
-			}{version.String(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			v := versionDocument{version.String(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if a.json() {
 				return a.document(v)
 			}

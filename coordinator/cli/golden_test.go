@@ -14,10 +14,17 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/*.golden and the examples in docs/cli.md; read the diff before committing")
 
-// TestMain fixes the zone that times are shown in: goldens are compared everywhere.
+// TestMain fixes the zone that times are shown in, because goldens are compared everywhere.
 func TestMain(m *testing.M) {
 	time.Local = time.UTC
-	os.Exit(m.Run())
+	code := m.Run()
+	if *update {
+		if err := updateDocs(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 // golden compares text with testdata/NAME.golden.
