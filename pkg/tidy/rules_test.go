@@ -130,6 +130,7 @@ var homes = []home{
 	{"google.golang.org/genproto/googleapis/rpc", []string{"pkg/rpc", "proto/psw/ha/v1"}},
 	{"github.com/goccy/go-yaml", []string{"pkg/project"}},
 	{"github.com/spf13/cobra", []string{"coordinator/cli", mains}},
+	{"github.com/spf13/pflag", []string{"coordinator/cli", mains}}, // cobra's flags
 	{"golang.org/x/term", []string{"coordinator/cli"}},
 	{"golang.org/x/sys", []string{"agent/probe"}},
 	{"github.com/prometheus/procfs", []string{"agent/probe"}},
