@@ -24,7 +24,20 @@ func TestANodeIsDrainedAndComesBack(t *testing.T) {
 				t.Errorf("%s runs on %q; want another node", sid, on)
 			}
 		}
-		t.Log(w.story(before))
+		w.demand(strings.Split(w.story(before), "\n"),
+			"requested anna asks: maintenance start node1",
+			"phase maintenance of node1: requested => draining",
+			"do restart ct:100 from node1 on node3",
+			"do migrate vm:101 live from node1 to node2",
+			"do migrate vm:102 live from node1 to node2",
+			"guest_moved vm:102 (wiki) runs on node2 (it ran on node1)",
+			"done vm:102 is on node2",
+			"done vm:102 stood still for 20ms while it moved to node2",
+			"done ct:100 is on node3 (after 15s; it was down for 5s)",
+			"do switch maintenance mode of node1 on",
+			"done the HA manager shows node1 in maintenance mode",
+			"phase maintenance of node1: draining => drained",
+			"safe node1 is safe to power off")
 		for _, mv := range w.view("node1").Maintenance.Moves {
 			if mv.Downtime == 0 {
 				t.Errorf("%s by %s has no measured downtime", mv.SID, mv.Method)
@@ -38,7 +51,15 @@ func TestANodeIsDrainedAndComesBack(t *testing.T) {
 				t.Errorf("%s runs on %q; want node1", sid, on)
 			}
 		}
-		t.Log(w.story(before))
+		w.demand(strings.Split(w.story(before), "\n"),
+			"requested anna asks: maintenance end node1",
+			"phase maintenance of node1: drained => restoring",
+			"do switch maintenance mode of node1 off",
+			"done the HA manager shows node1 online",
+			"do restart ct:100 from node3 on node1",
+			"done vm:101 is on node1",
+			"done ct:100 is on node1",
+			"phase maintenance of node1: restoring => ended")
 		w.noDoubleRun()
 		if n := w.count(ha.EventSafe, "node1 is safe to power off"); n != 1 {
 			t.Errorf("the journal says %d times that node1 is safe", n)

@@ -73,6 +73,8 @@ func (c *Coordinator) mayAct(ctx context.Context, s ha.Snapshot) string {
 	switch {
 	case ctx.Err() != nil:
 		return "the coordinator is stopping"
+	case c.seen.Load().readError != nil:
+		return "the Proxmox API could not be read just now"
 	case !s.InventoryFresh():
 		return "what is known of the cluster has become too old"
 	case !s.Inventory.Cluster.Quorate:

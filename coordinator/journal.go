@@ -126,7 +126,7 @@ type saidWaits struct {
 // waitForgotten: a reason that was gone for this long is news when it comes back.
 const waitForgotten = 10 * time.Minute
 
-var figures = regexp.MustCompile(`[0-9][0-9.]*`)
+var figures = regexp.MustCompile(`([0-9][0-9.]*( (ms|s|min|h)\b)?\s*)+`)
 
 // key tells waits apart. Figures do not count: "next try in 25 s" is what was said before.
 func (saidWaits) key(w ha.Wait) string {

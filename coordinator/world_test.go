@@ -375,6 +375,7 @@ type wire struct {
 	before func(*http.Request) // a changing request is about to arrive
 	after  func(*http.Request) // its answer is on its way back
 	cut    error
+	onGet  func(path string) // a reading request is about to arrive
 }
 
 func (x *wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -383,6 +384,9 @@ func (x *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, x.cut
 	}
 	if r.Method == http.MethodGet {
+		if x.onGet != nil {
+			x.onGet(strings.TrimPrefix(r.URL.Path, "/api2/json"))
+		}
 		return x.to.RoundTrip(r)
 	}
 	if x.before != nil {
