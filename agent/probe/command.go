@@ -135,12 +135,17 @@ func (c *children) run(ctx context.Context, what string, cmd *exec.Cmd) (out, co
 
 	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
-		defer func() {
-			c.mu.Lock()
-			delete(c.running, what)
-			c.mu.Unlock()
-		}()
-		startAndWait(cmd, started, ended)
+		defer lockThread(cmd)()
+		err := cmd.Start()
+		if err != nil {
+			c.end(what)
+			started <- err
+			return
+		}
+		started <- nil
+		err = cmd.Wait()
+		c.end(what) // first, so that whoever hears of the end may start the next
+		ended <- err
 	}()
 	if err := <-started; err != nil {
 		return nil, nil, err
@@ -160,14 +165,10 @@ func (c *children) run(ctx context.Context, what string, cmd *exec.Cmd) (out, co
 	return nil, nil, context.Cause(ctx)
 }
 
-func startAndWait(cmd *exec.Cmd, started, ended chan<- error) {
-	unlock := lockThread(cmd)
-	defer unlock()
-	err := cmd.Start()
-	started <- err
-	if err == nil {
-		ended <- cmd.Wait()
-	}
+func (c *children) end(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.running, what)
 }
 
 // kill ends a child and, if it leads a group, what it started.

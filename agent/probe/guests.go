@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -59,10 +60,10 @@ func configLiesHere(h Host, node ha.NodeName, sid ha.SID) (bool, error) {
 	return here, bare(err)
 }
 
-// guestProcess is a process that is a guest.
+// guestProcess is a process that can be a guest.
 type guestProcess struct {
-	sid      ha.SID
-	incoming bool // started to wait for a migration
+	sid      ha.SID // zero if it is none
+	incoming bool   // started to wait for a migration
 	pid      int
 	ticks    int64
 }
@@ -77,6 +78,7 @@ type commandLineCache struct {
 // guests returns the guests among processes, by SID. Of two processes of one guest, as
 // there are while QEMU detaches itself, the older one counts.
 func (c *commandLineCache) guests(h Host, processes []process) ([]guestProcess, error) {
+	known := map[int]guestProcess{}
 	var list []guestProcess
 	for _, p := range processes {
 		if !isQEMU(p.name) && !isLXC(p.name) {
@@ -91,72 +93,63 @@ func (c *commandLineCache) guests(h Host, processes []process) ([]guestProcess, 
 		}
 		g, ok := c.known[p.pid]
 		if !ok || g.ticks != ticks {
-			g, ok, err = readGuest(h, p, ticks)
+			g, err = readGuest(h, p, ticks)
+			if gone(err) {
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
 		}
-		if ok {
+		known[p.pid] = g
+		if !g.sid.IsZero() {
 			list = append(list, g)
 		}
 	}
-	c.known = make(map[int]guestProcess, len(list))
-	for _, g := range list {
-		c.known[g.pid] = g
-	}
+	c.known = known
 	slices.SortStableFunc(list, func(a, b guestProcess) int {
-		if a.sid != b.sid {
-			return a.sid.Compare(b.sid)
-		}
-		return int(min(max(a.ticks-b.ticks, -1), 1))
+		return cmp.Or(a.sid.Compare(b.sid), cmp.Compare(a.ticks, b.ticks))
 	})
 	return slices.CompactFunc(list, func(a, b guestProcess) bool { return a.sid == b.sid }), nil
 }
 
-// readGuest reads which guest a process is; ok is false if it is none, or just ended.
-func readGuest(h Host, p process, ticks int64) (g guestProcess, ok bool, err error) {
+// readGuest reads which guest a process is.
+func readGuest(h Host, p process, ticks int64) (guestProcess, error) {
 	line, err := read(h, procFile(p.pid, "cmdline"))
-	if gone(err) {
-		return g, false, nil
-	}
 	if err != nil {
-		return g, false, err
+		return guestProcess{}, err
 	}
 	args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
-	g = guestProcess{pid: p.pid, ticks: ticks}
+	g := guestProcess{pid: p.pid, ticks: ticks}
 	if isQEMU(p.name) {
-		g.sid, g.incoming, ok = parseKVM(args)
+		g.sid, g.incoming = parseKVM(args)
 	} else {
-		g.sid, ok = parseLXC(args)
+		g.sid = parseLXC(args)
 	}
-	return g, ok, nil
+	return g, nil
 }
 
 // parseKVM reads the command line of a kvm process: -id N is the guest, -incoming makes
 // it wait for a migration. A QEMU without -id is somebody's own and no guest.
-func parseKVM(args []string) (sid ha.SID, incoming, ok bool) {
+func parseKVM(args []string) (sid ha.SID, incoming bool) {
 	for k, arg := range args {
 		switch arg {
 		case "-id":
 			if k+1 < len(args) {
-				sid, ok = guestID(ha.VM, args[k+1])
+				sid = guestID(ha.VM, args[k+1])
 			}
 		case "-incoming":
 			incoming = true
 		}
 	}
-	return sid, incoming, ok
+	return sid, incoming
 }
 
 // parseLXC reads the command line of a container's monitor: either lxc-start with -n N,
 // or the title it gives itself when detached, "[lxc monitor] /var/lib/lxc N".
-func parseLXC(args []string) (ha.SID, bool) {
+func parseLXC(args []string) ha.SID {
 	if title, ok := strings.CutPrefix(args[0], "[lxc monitor] "); ok {
-		fields := strings.Fields(title)
-		if len(fields) == 0 {
-			return ha.SID{}, false
-		}
-		return guestID(ha.CT, fields[len(fields)-1])
+		return guestID(ha.CT, title[strings.LastIndexByte(title, ' ')+1:])
 	}
 	for k, arg := range args {
 		if name, ok := strings.CutPrefix(arg, "--name="); ok {
@@ -166,12 +159,16 @@ func parseLXC(args []string) (ha.SID, bool) {
 			return guestID(ha.CT, args[k+1])
 		}
 	}
-	return ha.SID{}, false
+	return ha.SID{}
 }
 
-func guestID(kind ha.GuestKind, s string) (ha.SID, bool) {
+// guestID reads a guest's number; what is none gives the zero SID.
+func guestID(kind ha.GuestKind, s string) ha.SID {
 	id, err := strconv.Atoi(s)
-	return ha.SID{Kind: kind, ID: id}, err == nil && id > 0
+	if err != nil || id <= 0 {
+		return ha.SID{}
+	}
+	return ha.SID{Kind: kind, ID: id}
 }
 
 // configFolder is where the configurations of a node's guests lie.
@@ -194,7 +191,7 @@ func configIDs(h Host, node ha.NodeName, kind ha.GuestKind) ([]int, error) {
 	var ids []int
 	for _, entry := range entries {
 		name, ok := strings.CutSuffix(entry.Name(), ".conf")
-		if sid, valid := guestID(kind, name); ok && valid {
+		if sid := guestID(kind, name); ok && !sid.IsZero() {
 			ids = append(ids, sid.ID)
 		}
 	}

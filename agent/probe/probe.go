@@ -168,15 +168,33 @@ func guarded(ctx context.Context, probe Probe, r *round) (got result) {
 // round is one run of all probes: the host, and what several probes share.
 type round struct {
 	*Prober
-	// processes lists the processes that matter. /proc is walked once a round.
-	processes func() ([]process, error)
+	scan    sync.Once
+	scanned chan struct{}
+	list    []process
+	scanErr error
 }
 
 func newRound(p *Prober) *round {
-	return &round{
-		Prober:    p,
-		processes: sync.OnceValues(func() ([]process, error) { return scanProcesses(p.host) }),
-	}
+	return &round{Prober: p, scanned: make(chan struct{})}
+}
+
+// processes lists the processes that matter. /proc is walked once a round, for whoever
+// asks first; the others wait for it. If the walk hangs, so do all who asked, and none of
+// them is started again before it ends.
+func (r *round) processes() ([]process, error) {
+	r.scan.Do(func() {
+		go func() {
+			defer close(r.scanned)
+			defer func() {
+				if fault := recover(); fault != nil {
+					r.scanErr = fmt.Errorf("list processes: a fault in the probe itself: %v", fault)
+				}
+			}()
+			r.list, r.scanErr = scanProcesses(r.host)
+		}()
+	})
+	<-r.scanned
+	return r.list, r.scanErr
 }
 
 // faults collects why facts are missing, for one sentence in the end.

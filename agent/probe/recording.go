@@ -108,8 +108,12 @@ func (r *Recording) Open(name string) (fs.File, error) {
 	if !fs.ValidPath(name) {
 		return fail(fs.ErrInvalid)
 	}
-	real := r.resolve(name)
+	real := name
 	file, ok := r.files[real]
+	if !ok { // not recorded by this name: it may lie behind a link
+		real = r.resolve(name)
+		file, ok = r.files[real]
+	}
 	if file.unreadable != "" {
 		return fail(errors.New(file.unreadable))
 	}

@@ -1,0 +1,278 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// sick is a recorded machine of which parts hang until the channel is closed.
+type sick struct {
+	*Recording
+	hangs  func(what string) bool
+	healed chan struct{}
+	// deaf: what hangs does not even return when its context ends, as a process in the
+	// kernel does not.
+	deaf bool
+
+	mu     sync.Mutex
+	inside map[string]int // calls that have not returned, by what they do
+	most   map[string]int // the most there were at once
+}
+
+func newSick(r *Recording, hangs func(what string) bool) *sick {
+	return &sick{Recording: r, hangs: hangs, healed: make(chan struct{}), inside: map[string]int{}, most: map[string]int{}}
+}
+
+// wait hangs if what is to hang.
+func (s *sick) wait(ctx context.Context, what string) error {
+	if !s.hangs(what) {
+		return nil
+	}
+	s.mu.Lock()
+	s.inside[what]++
+	s.most[what] = max(s.most[what], s.inside[what])
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.inside[what]--
+		s.mu.Unlock()
+	}()
+	ended := ctx.Done()
+	if s.deaf {
+		ended = nil
+	}
+	select {
+	case <-s.healed:
+		return nil
+	case <-ended:
+		return ctx.Err()
+	}
+}
+
+func (s *sick) Open(name string) (fs.File, error) {
+	if err := s.wait(context.Background(), name); err != nil {
+		return nil, err
+	}
+	return s.Recording.Open(name)
+}
+
+func (s *sick) ReadLink(name string) (string, error) {
+	if err := s.wait(context.Background(), name); err != nil {
+		return "", err
+	}
+	return s.Recording.ReadLink(name)
+}
+
+func (s *sick) Statfs(ctx context.Context, path string) (total, free uint64, err error) {
+	if err := s.wait(ctx, path); err != nil {
+		return 0, 0, err
+	}
+	return s.Recording.Statfs(ctx, path)
+}
+
+func (s *sick) Run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	if err := s.wait(ctx, name); err != nil {
+		return nil, err
+	}
+	return s.Recording.Run(ctx, name, args...)
+}
+
+func mountOf(t *testing.T, r ha.Report, path string) ha.Mount {
+	t.Helper()
+	for _, m := range r.Mounts {
+		if m.Path == path {
+			return m
+		}
+	}
+	t.Fatalf("no mount on %s in the report", path)
+	return ha.Mount{}
+}
+
+// failed lists the probes that could not look.
+func failed(r ha.Report) string {
+	var names []string
+	for _, f := range r.Failures {
+		names = append(names, f.Probe)
+	}
+	return strings.Join(names, " ")
+}
+
+func TestHungMountCostsOnlyItself(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			host := newSick(load(t, "busy.pve1"), func(what string) bool { return what == "/mnt/pve/nas" })
+			host.deaf = deaf
+			prober := New(host, "pve1")
+
+			first := prober.Look(t.Context())
+			nas := mountOf(t, first, "/mnt/pve/nas")
+			if nas.Answering || nas.Stuck != statfsMax || nas.Error != "" {
+				t.Errorf("a mount that hangs: %+v", nas)
+			}
+			if other := mountOf(t, first, "/mnt/my media"); other.Error == "" || other.Stuck != 0 {
+				t.Errorf("the other mount answered at once: %+v", other)
+			}
+			if first.Took > statfsMax {
+				t.Errorf("the report took %s", first.Took)
+			}
+			if failed(first) != "" || len(first.Running) != 5 || !first.Corosync.Quorate || !first.HA.LRMRunning {
+				t.Errorf("the mount took other facts with it: %v", first.Failures)
+			}
+
+			// It is known now: asking again must not make every report slow.
+			time.Sleep(time.Minute)
+			second := prober.Look(t.Context())
+			if nas := mountOf(t, second, "/mnt/pve/nas"); nas.Answering || nas.Stuck < time.Minute {
+				t.Errorf("still hanging, a minute later: %+v", nas)
+			}
+			if second.Took > stuckWait {
+				t.Errorf("the second report took %s", second.Took)
+			}
+			if n := host.most["/mnt/pve/nas"]; n != 1 {
+				t.Errorf("%d questions to a hung mount at once", n)
+			}
+
+			close(host.healed)
+			time.Sleep(statfsMax)
+			if nas := mountOf(t, prober.Look(t.Context()), "/mnt/pve/nas"); !nas.Answering || nas.Stuck != 0 || nas.Total == 0 {
+				t.Errorf("the server is back: %+v", nas)
+			}
+		})
+	}
+}
+
+func TestMountThatIsGoneIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newSick(load(t, "busy.pve1"), func(what string) bool { return what == "/mnt/pve/nas" })
+		prober := New(host, "pve1")
+		prober.Look(t.Context())
+		time.Sleep(time.Minute) // the question has been given up
+
+		delete(host.files, "proc/self/mountinfo")
+		host.add("proc/self/mountinfo", "29 1 0:23 / / rw - ext4 none\n")
+		if r := prober.Look(t.Context()); len(r.Mounts) != 0 || failed(r) != "" {
+			t.Errorf("nothing is mounted: %+v, %v", r.Mounts, r.Failures)
+		}
+		if n := len(prober.mounts.states); n != 0 {
+			t.Errorf("%d mounts are remembered", n)
+		}
+	})
+}
+
+func TestStoppedCorosyncCostsOnlyItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newSick(load(t, "busy.pve1"), func(what string) bool { return strings.HasPrefix(what, "corosync-") })
+		r := Look(t.Context(), host, "pve1")
+		if failed(r) != ha.ProbeCorosync || r.Corosync.Running || r.Corosync.Quorate {
+			t.Errorf("corosync hangs: %+v, %v", r.Corosync, r.Failures)
+		}
+		if r.Took > corosyncToolMax {
+			t.Errorf("the report took %s", r.Took)
+		}
+		if len(r.Running) != 5 || len(r.Mounts) != 2 {
+			t.Errorf("other facts are missing: %+v", r)
+		}
+	})
+}
+
+func TestLinksUnknownWhenTheirToolHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newSick(load(t, "busy.pve1"), func(what string) bool { return what == "corosync-cfgtool" })
+		r := Look(t.Context(), host, "pve1")
+		if failed(r) != ha.ProbeCorosync || len(r.Corosync.Links) != 0 || !r.Corosync.Quorate {
+			t.Errorf("corosync-cfgtool hangs: %+v, %v", r.Corosync, r.Failures)
+		}
+	})
+}
+
+// pmxcfs is a FUSE file system: when its process hangs, so does whoever reads /etc/pve,
+// and no deadline can interrupt that.
+func TestHungPmxcfsCostsOnlyItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newSick(load(t, "busy.pve1"), func(what string) bool { return strings.HasPrefix(what, "etc/pve/") })
+		host.deaf = true
+		prober := New(host, "pve1")
+		for round := range 3 {
+			r := prober.Look(t.Context())
+			if got := failed(r); got != "guest_configs guests lrm pmxcfs" {
+				t.Errorf("round %d: without pmxcfs these could not look: %s", round, got)
+			}
+			if r.System.MemoryTotal == 0 || r.System.PmxcfsMounted || !r.Corosync.Quorate || len(r.Mounts) != 2 || !r.Watchdog.MuxRunning {
+				t.Errorf("round %d: other facts are missing: %+v", round, r)
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := host.most["etc/pve/local"]; n > 4 {
+			t.Errorf("%d readers are stuck in pmxcfs after three rounds: one a probe is enough", n)
+		}
+		close(host.healed)
+		time.Sleep(time.Minute)
+		if r := prober.Look(t.Context()); failed(r) != "" || len(r.GuestConfigs) != 14 {
+			t.Errorf("pmxcfs is back: %d configurations, %v", len(r.GuestConfigs), r.Failures)
+		}
+	})
+}
+
+// A command line can only be read while the process is not waiting for its disk. A guest
+// that is known stays known; a new one makes the list of guests unknown, not shorter.
+func TestCommandLineOfAGuestThatWaitsForItsDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := false
+		host := newSick(load(t, "busy.pve1"), func(what string) bool { return stuck && strings.HasSuffix(what, "/cmdline") })
+		host.deaf = true
+		prober := New(host, "pve1")
+		if r := prober.Look(t.Context()); len(r.Running) != 5 {
+			t.Fatalf("running: %+v", r.Running)
+		}
+		stuck = true
+		if r := prober.Look(t.Context()); len(r.Running) != 5 || failed(r) != "" {
+			t.Errorf("known guests: %+v, %v", r.Running, r.Failures)
+		}
+		host.add("proc/1005/comm", "kvm\n")
+		host.add("proc/1005/stat", strings.Replace(string(host.files["proc/1000/stat"].data), "1000", "1005", 1))
+		host.add("proc/1005/cmdline", "/usr/bin/kvm\x00-id\x00105\x00")
+		if r := prober.Look(t.Context()); len(r.Running) != 0 || failed(r) != ha.ProbeGuests {
+			t.Errorf("a guest that cannot be told: %+v, %v", r.Running, r.Failures)
+		}
+		close(host.healed)
+	})
+}
+
+func TestLookEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newSick(load(t, "busy.pve1"), func(string) bool { return true })
+		host.deaf = true
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r := Look(ctx, host, "pve1")
+		if r.Took > time.Second || len(r.Failures) != len(All) {
+			t.Errorf("took %s, failures: %v", r.Took, r.Failures)
+		}
+		close(host.healed)
+	})
+}
+
+func TestFaultyProbeIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := Probe{"broken", time.Second, func(context.Context, *round) (facts, error) { panic("nobody foresaw this") }}
+		p := New(load(t, "busy.pve1"), "pve1")
+		got := <-p.start(t.Context(), broken, newRound(p))
+		if got.err == nil || !strings.Contains(got.err.Error(), "nobody foresaw this") {
+			t.Errorf("a probe that panics: %v", got.err)
+		}
+		partial := Probe{"partial", time.Second, func(context.Context, *round) (facts, error) {
+			return func(r *ha.Report) { r.Watchdog.MuxRunning = true }, errors.New("half of it")
+		}}
+		if got := <-p.start(t.Context(), partial, newRound(p)); got.facts == nil || got.err == nil {
+			t.Errorf("a probe that sees half: %+v", got)
+		}
+	})
+}

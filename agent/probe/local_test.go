@@ -1,0 +1,227 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary stands in for psw-agent: Local starts it again to ask a file system.
+func TestMain(m *testing.M) {
+	if code, handled := RunStatfsChild(os.Args[1:]); handled {
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// withCommand makes a host on which a command of the allow-list is a shell script.
+func withCommand(t *testing.T, name, script string) Host {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return Local(LocalOptions{CommandDirs: []string{dir, "/bin", "/usr/bin"}})
+}
+
+func TestAllowList(t *testing.T) {
+	allowed := []string{
+		"corosync-quorumtool -s",
+		"corosync-cfgtool -n",
+		"corosync-cfgtool -s",
+		"corosync-cmapctl",
+		"corosync-cmapctl -m stats",
+		"ha-manager crm-command node-maintenance enable node1",
+		"ha-manager crm-command node-maintenance disable pve-2",
+	}
+	refused := []string{
+		"corosync-quorumtool", "corosync-quorumtool -e 1", "corosync-quorumtool -f", "corosync-quorumtool -s -e 1",
+		"corosync-cfgtool -H", "corosync-cfgtool -k 2", "corosync-cfgtool -R",
+		"corosync-cmapctl -s totem.token u32 1", "corosync-cmapctl -d nodelist.node.0.name", "corosync-cmapctl -m icmap",
+		"ha-manager", "ha-manager status", "ha-manager remove vm:100", "ha-manager crm-command stop vm:100 0",
+		"ha-manager crm-command node-maintenance enable", "ha-manager crm-command node-maintenance enable node1 node2",
+		"ha-manager crm-command node-maintenance enable --help", "ha-manager crm-command node-maintenance enable ../x",
+		"ha-manager crm-command node-maintenance enable node1;reboot", "ha-manager crm-command node-maintenance toggle node1",
+		"ha-manager crm-command disarm-ha freeze", "sh", "sh -c true", "reboot", "/usr/sbin/ha-manager status", "qm shutdown 100",
+	}
+	host := Local(LocalOptions{CommandDirs: []string{t.TempDir()}})
+	for _, line := range allowed {
+		args := strings.Fields(line)
+		if _, err := host.Run(t.Context(), args[0], args[1:]...); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: want it looked for, got %v", line, err)
+		}
+	}
+	for _, line := range refused {
+		args := strings.Fields(line)
+		if _, err := host.Run(t.Context(), args[0], args[1:]...); err == nil || !strings.Contains(err.Error(), "allow-list") {
+			t.Errorf("%s: want it refused, got %v", line, err)
+		}
+	}
+	if Allowed("ha-manager", "crm-command", "node-maintenance", "enable", "node1\n") {
+		t.Error("a node's name may not hold a newline")
+	}
+}
+
+func TestExitCodeComesWithTheOutput(t *testing.T) {
+	host := withCommand(t, "corosync-quorumtool", "echo Quorate: No; echo 'no quorum' >&2; exit 2")
+	out, err := host.Run(t.Context(), "corosync-quorumtool", "-s")
+	var exit *CommandError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 || string(out) != "Quorate: No\n" {
+		t.Fatalf("out %q, err %v", out, err)
+	}
+	if got, want := exit.Error(), "corosync-quorumtool: exit status 2: no quorum"; got != want {
+		t.Errorf("error %q, want %q", got, want)
+	}
+}
+
+func TestCommandThatHangsIsKilled(t *testing.T) {
+	// The shell starts a child that holds the output open: it has to go as well.
+	host := withCommand(t, "corosync-cfgtool", "sleep 1000 & echo $!; wait")
+	for range 2 { // nothing is left behind that would refuse the second
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err := host.Run(ctx, "corosync-cfgtool", "-n")
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "has not come back") {
+			t.Fatalf("want it killed at the deadline, got %v", err)
+		}
+	}
+}
+
+func TestCommandThatHangsIsNotStartedTwice(t *testing.T) {
+	host := withCommand(t, "corosync-cfgtool", "read line < "+fifo(t)+"; echo done")
+	first := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, err := host.Run(ctx, "corosync-cfgtool", "-n")
+		first <- err
+	}()
+	children := &host.(*localHost).children
+	for running := 0; running == 0; {
+		children.mu.Lock()
+		running = len(children.running)
+		children.mu.Unlock()
+		runtime.Gosched()
+	}
+	if _, err := host.Run(t.Context(), "corosync-cfgtool", "-n"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second one while the first hangs: %v", err)
+	}
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first one: %v", err)
+	}
+}
+
+// fifo makes a pipe nobody writes to: whoever opens it for reading waits.
+func fifo(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCommandThatFloodsIsCut(t *testing.T) {
+	host := withCommand(t, "corosync-cmapctl", "head -c 5000000 /dev/zero; head -c 100000 /dev/zero >&2; exit 1")
+	out, err := host.Run(t.Context(), "corosync-cmapctl")
+	var exit *CommandError
+	if len(out) != outputMax || !errors.As(err, &exit) || len(exit.Complaint) != complaintMax {
+		t.Errorf("kept %d bytes, err %T", len(out), err)
+	}
+}
+
+func TestCommandRunsInACleanEnvironment(t *testing.T) {
+	t.Setenv("PSW_SECRET", "hunter2")
+	t.Setenv("PERL5LIB", "/tmp")
+	host := withCommand(t, "corosync-cmapctl", "env; cat")
+	out, err := host.Run(t.Context(), "corosync-cmapctl")
+	if err != nil || bytes.Contains(out, []byte("hunter2")) || bytes.Contains(out, []byte("PERL5LIB")) || !bytes.Contains(out, []byte("LC_ALL=C\n")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestStatfsOfThisMachine(t *testing.T) {
+	host := Local(LocalOptions{})
+	total, free, err := host.Statfs(t.Context(), t.TempDir())
+	if err != nil || total == 0 || free > total {
+		t.Errorf("total %d, free %d, %v", total, free, err)
+	}
+	if _, _, err := host.Statfs(t.Context(), "/does/not/exist"); err == nil || err.Error() != "no such file or directory" {
+		t.Errorf("nothing there: %v", err)
+	}
+}
+
+func TestStatfsThatHangsIsKilled(t *testing.T) {
+	host := Local(LocalOptions{StatfsChild: []string{"/bin/sh", "-c", "read line < " + fifo(t)}})
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, _, err := host.Statfs(ctx, "/mnt/pve/nas")
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("want the deadline, got %v", err)
+		}
+	}
+}
+
+func TestStatfsChild(t *testing.T) {
+	var out, complaint bytes.Buffer
+	if code := statfsChild([]string{"/"}, &out, &complaint); code != 0 || out.Len() == 0 {
+		t.Errorf("code %d, %q, %q", code, &out, &complaint)
+	}
+	if code := statfsChild(nil, &out, &complaint); code != 2 || !strings.Contains(complaint.String(), "PATH") {
+		t.Errorf("without a path: code %d, %q", code, &complaint)
+	}
+	if _, handled := RunStatfsChild([]string{"run"}); handled {
+		t.Error("an ordinary command line is not for the child")
+	}
+}
+
+// TestThisMachine looks at the machine the tests run on: whatever it is, it has memory,
+// processors and a boot, and it is no Proxmox node with quorum out of nothing.
+func TestThisMachine(t *testing.T) {
+	r := Look(t.Context(), Local(LocalOptions{}), "node1")
+	s := r.System
+	if s.MemoryTotal == 0 || s.MemoryAvailable == 0 || s.CPUs == 0 || s.Uptime == 0 || s.BootID == "" || s.Kernel == "" {
+		t.Errorf("system: %+v, failures: %v", s, r.Failures)
+	}
+	if _, failed := r.Failed("guests"); failed {
+		t.Errorf("processes can be listed anywhere: %v", r.Failures)
+	}
+	if r.Corosync.Quorate && !r.Corosync.Running {
+		t.Errorf("quorate without corosync: %+v", r.Corosync)
+	}
+}
+
+func TestLocalStaysBelowItsRoot(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "file"), bytes.Repeat([]byte("x"), 1000), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	host := Local(LocalOptions{Root: root})
+	if data, err := read(host, "file"); err != nil || len(data) != 1000 {
+		t.Errorf("read %d bytes: %v", len(data), err)
+	}
+	for _, name := range []string{"../etc/passwd", "/etc/passwd", "etc/pve/nodes/../../passwd", ""} {
+		if _, err := host.Open(name); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("open %q: %v", name, err)
+		}
+		if _, err := read(host, name); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("read %q: %v", name, err)
+		}
+		if _, err := host.ReadLink(name); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("readlink %q: %v", name, err)
+		}
+	}
+	if _, err := read(host, "missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing file: %v", err)
+	}
+}
