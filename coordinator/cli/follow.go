@@ -130,19 +130,33 @@ func settled(g goal, before ha.Maintenance, v ha.MaintenanceView) (word string, 
 	switch {
 	case g == drain && v.Safe:
 		return "safe", exitDone
+	case g == drain && m.Phase == ha.Drained && len(leftRunning(v)) > 0:
+		return "drained", exitDone
 	case m.Phase == ha.Ended && g == restore:
 		return "ended", exitDone
-	case m.Phase == ha.Cancelled && g == cancellation:
+	case m.Phase.Closed() && g == cancellation: // of a drain or of a return
 		return "cancelled", exitDone
 	case m.Phase == ha.Cancelled:
 		return "cancelled", exitFailed
 	case m.Phase == ha.Ended,
 		g == drain && m.Phase == ha.Restoring,
 		g == restore && m.Phase == ha.Draining && before.Phase == ha.Restoring,
-		g == cancellation && m.Phase == ha.Restoring:
+		g == cancellation && m.Phase == ha.Restoring && !m.Cancelling:
 		return "superseded", exitFailed
 	}
 	return "", 0
+}
+
+// leftRunning are the guests that stay on a drained node because somebody chose so. Such
+// a node is never called safe, and waiting for it would be waiting for ever.
+func leftRunning(v ha.MaintenanceView) []string {
+	var names []string
+	for _, g := range v.Guests {
+		if g.State == progressStays {
+			names = append(names, strings.TrimSpace(g.SID.String()+" "+g.Name))
+		}
+	}
+	return names
 }
 
 // showView shows what changed since the last view.
@@ -187,6 +201,8 @@ func (a *app) settle(f following, v ha.MaintenanceView, word string, code int) e
 		a.print(s)
 	}
 	switch {
+	case word == "drained" && !a.json():
+		a.print(fmt.Sprintf("%s is drained, but not empty: left running there as asked, and going down with it: %s.", f.node, strings.Join(leftRunning(v), ", ")))
 	case word == "safe":
 		a.talk("%s stays empty, across reboots, until: %s", f.node, a.command("maintenance end", f.node))
 	case word == "cancelled" && code == exitDone:

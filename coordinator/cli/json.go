@@ -84,7 +84,7 @@ type streamLine struct {
 // streamResult is the last line of the stream.
 type streamResult struct {
 	Node ha.NodeName `json:"node"`
-	// Outcome is safe, ended, cancelled, superseded, deadline, interrupted or detached.
+	// Outcome is safe, drained (guests left there as asked), ended, refused, cancelled, superseded, deadline, interrupted or detached.
 	Outcome  string `json:"outcome"`
 	ExitCode int    `json:"exit_code"`
 	// Left are the guests that are not where they should be.

@@ -51,6 +51,8 @@ func TestTranscripts(t *testing.T) {
 		{"start_already_safe_json", "maintenance start node1 --yes -o json", &world{now: drainStory()[5:]}, exitDone},
 		{"start_refused_late", "maintenance start node1 --yes", &world{preview: drainPreview(),
 			refuse: ha.Errorf(ha.NotReady, "cannot start maintenance of node1: the cluster is not quorate")}, exitRefused},
+		{"start_left_running", "maintenance start node1 --yes --leave-pinned --quiet", &world{preview: drainPreview(), story: leftStory()}, exitDone},
+		{"start_left_running_json", "maintenance start node1 --yes --leave-pinned -o json", &world{preview: drainPreview(), story: leftStory()}, exitDone},
 		{"start_unknown_node", "maintenance start node9 --yes", &world{preview: drainPreview(),
 			refuse: ha.Errorf(ha.NotFound, "the cluster has no node9; it has node1, node2, node3")}, exitUsage},
 		{"start_deadline", "maintenance start node1 --yes --deadline 25s", &world{preview: drainPreview(), story: drainStory()}, exitDeadline},
@@ -62,6 +64,7 @@ func TestTranscripts(t *testing.T) {
 		{"watch_nothing", "maintenance watch node1", &world{}, exitUsage},
 		{"watch_return", "maintenance watch node1", &world{story: returnStory()[1:]}, exitDone},
 		{"cancel", "maintenance cancel node1", &world{story: cancelStory()}, exitDone},
+		{"cancel_return", "maintenance cancel node1", &world{story: cancelReturnStory()}, exitDone},
 		{"cancel_detached", "maintenance cancel node1 --detach", &world{story: cancelStory()}, exitDone},
 		{"cancel_nothing", "maintenance cancel node1", &world{}, exitUsage},
 		{"maintenance_status_none", "maintenance status", &world{}, exitDone},
@@ -92,6 +95,26 @@ func cancelStory() []ha.MaintenanceView {
 	over := landed
 	over.Maintenance.Phase, over.Maintenance.EndedAt = ha.Cancelled, at("14:03:00")
 	return []ha.MaintenanceView{moving, landed, over}
+}
+
+// cancelReturnStory is a return given up in its middle: the node is in service by then,
+// so the maintenance is over.
+func cancelReturnStory() []ha.MaintenanceView {
+	moving := returnStory()[2]
+	moving.Maintenance.Cancelling = true
+	over := returnStory()[3]
+	over.Maintenance.Cancelling = true
+	return []ha.MaintenanceView{moving, over}
+}
+
+// leftStory is a drain of a node on which a pinned guest is left running: it is never
+// called safe to power off.
+func leftStory() []ha.MaintenanceView {
+	story := drainStory()[:5]
+	last := &story[4]
+	last.Waits = []ha.Wait{{Subject: "node1", Reason: "not safe to power off: left running there as asked, and going down with it: vm:120 (router)"}}
+	last.Guests = append(last.Guests, ha.GuestProgress{SID: router, Name: "router", Method: ha.MethodStays, From: "node1", State: "stays"})
+	return story
 }
 
 // What is asked of the coordinator is what the flags say, in the name of the certificate.
@@ -130,6 +153,15 @@ func TestNothingIsBegunUnasked(t *testing.T) {
 	}
 }
 
+// ctrlC is a context that somebody ends after a while.
+func ctrlC(t *testing.T, after time.Duration) context.Context {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	timer := time.AfterFunc(after, interrupt)
+	t.Cleanup(func() { timer.Stop(); interrupt() })
+	return ctx
+}
+
 // Ctrl-C while following ends psw only, and says what goes on and what to type.
 func TestCtrlC(t *testing.T) {
 	for _, c := range []struct{ name, command string }{
@@ -142,8 +174,7 @@ func TestCtrlC(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := &world{preview: drainPreview(), story: drainStory(), pace: 10 * time.Second, journal: journal(), verdicts: []ha.Readiness{readiness()}}
 			inBubble(t, w, func(h *house) {
-				ctx, stop := context.WithTimeout(h.t.Context(), 35*time.Second)
-				defer stop()
+				ctx := ctrlC(h.t, 35*time.Second)
 				text, code := h.run(ctx, c.command)
 				golden(t, c.name, text)
 				if code != exitInterrupted {
@@ -186,8 +217,7 @@ func TestCoordinatorRestartsUnderTheJournal(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			h.up()
 		}()
-		ctx, stop := context.WithTimeout(h.t.Context(), 2*time.Minute)
-		defer stop()
+		ctx := ctrlC(h.t, 2*time.Minute)
 		text, _ := h.run(ctx, "ha events --follow -o json")
 		for _, e := range journal() {
 			if n := strings.Count(text, e.Text); n != 1 {
@@ -255,8 +285,7 @@ func TestWatchStatus(t *testing.T) {
 	for _, c := range []struct{ name, command string }{{"watch_status", "ha status --watch"}, {"watch_status_json", "ha status --watch -o json"}} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, &world{status: []ha.ClusterStatus{clusterStatus(), clusterStatus(), later}}, func(h *house) {
-				ctx, stop := context.WithTimeout(h.t.Context(), 12*time.Second)
-				defer stop()
+				ctx := ctrlC(h.t, 12*time.Second)
 				text, code := h.run(ctx, c.command)
 				golden(t, c.name, text)
 				if code != exitInterrupted {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func keepAsking(ctx context.Context, say func(string), ask func(answered func())
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case ha.KindOf(err) != ha.Unavailable:
+		case ha.KindOf(err) != ha.Unavailable && !errors.Is(err, context.DeadlineExceeded):
 			return err
 		case !lost:
 			say(again(err.Error()))
