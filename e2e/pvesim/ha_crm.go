@@ -133,11 +133,16 @@ type manager struct {
 	usage      map[string]int
 	changed    bool
 	tried      map[string]bool // nodes whose lock was tried in this pass
+	// broken: the pass died of an exception. That happens in every pass from the moment on
+	// in which a node died after a guest of its had moved away but before the manager had
+	// seen it: recovery does not find the configuration to move. The status file is then
+	// never written again, and services sorted after that one are never looked at.
+	broken bool
 }
 
 // pass is one manage pass.
 func (m *manager) pass() {
-	m.tried = map[string]bool{}
+	m.tried, m.broken = map[string]bool{}, false
 	m.readLRMs()
 	m.updateNodes()
 	if s := m.ms.nodes[m.n.name]; s != "online" && s != "maintenance" {
@@ -167,7 +172,9 @@ func (m *manager) sweep(only []string) {
 			if only != nil && !slices.Contains(only, sd.state) {
 				continue
 			}
-			m.handle(sid, sd)
+			if m.handle(sid, sd); m.broken {
+				return
+			}
 			if m.modes[sd.node] == "restart" && slices.Contains([]string{"started", "stopped", "request_stop"}, sd.state) && only == nil {
 				m.change(sid, sd, "freeze")
 			}
@@ -180,6 +187,9 @@ func (m *manager) sweep(only []string) {
 }
 
 func (m *manager) write() {
+	if m.broken {
+		return
+	}
 	m.ms.at = m.n.c.now()
 	m.n.fs.manager = m.ms.clone()
 }

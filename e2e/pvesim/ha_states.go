@@ -249,6 +249,10 @@ func (m *manager) handleRecovery(sid string, sd *service) {
 		return
 	}
 	if g := m.n.fs.guestBySID(sid); g != nil {
+		if g.node != sd.node {
+			m.broken = true
+			return
+		}
 		if slices.Contains(leftoverLocks, g.conf["lock"]) {
 			delete(g.conf, "lock")
 		}

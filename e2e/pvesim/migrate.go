@@ -106,7 +106,7 @@ func (mv *moving) startIncoming() {
 	mv.stampf("starting online/live migration on unix:/run/qemu-server/%d.migrate", mv.g.id)
 	mv.stampf("set migration capabilities")
 	mv.stampf("migration downtime limit: 100 ms")
-	mv.stampf("migration cachesize: 64.0 MiB")
+	mv.stampf("migration cachesize: %s", bytesText(cacheSize(mv.g.memory())))
 	mv.stampf("set migration parameters")
 	mv.stampf("start migrate command to unix:/run/qemu-server/%d.migrate", mv.g.id)
 	d := time.Duration(float64(mv.g.memory()) / float64(mv.n.c.timing.MigrateRate) * float64(time.Second))
@@ -154,11 +154,10 @@ func (mv *moving) complete() {
 		mv.fail("cluster not ready - no quorum?")
 		return
 	}
-	total := fmt.Sprintf("%.1f", float64(mv.g.memory())/(1<<20))
-	rate := fmt.Sprintf("%.1f", float64(mv.n.c.timing.MigrateRate)/(1<<20))
-	mv.stampf("migration active, transferred %s MiB of %s MiB VM-state, %s MiB/s", total, total, rate)
-	mv.stampf("average migration speed: %s MiB/s - downtime %d ms", rate, mv.n.c.timing.MigrateDowntime.Milliseconds())
-	mv.stampf("migration completed, transferred %s MiB VM-state", total)
+	total, rate := bytesText(mv.g.memory()), bytesText(mv.n.c.timing.MigrateRate)
+	mv.stampf("migration active, transferred %s of %s VM-state, %s/s", total, total, rate)
+	mv.stampf("average migration speed: %s/s - downtime %d ms", rate, mv.n.c.timing.MigrateDowntime.Milliseconds())
+	mv.stampf("migration completed, transferred %s VM-state", total)
 	mv.stampf("migration status: completed")
 	mv.n.handOver(mv.g, mv.to)
 	mv.g.node = mv.to.name
@@ -168,6 +167,23 @@ func (mv *moving) complete() {
 		mv.stampf("migration finished successfully (duration %s)", mv.duration())
 		mv.ok()
 	})
+}
+
+// bytesText is a size as logs say it.
+func bytesText(n int64) string {
+	if n >= 1<<30 {
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// cacheSize is an eighth of the memory, down to a power of two.
+func cacheSize(memory int64) int64 {
+	size := int64(1 << 20)
+	for size*2 <= memory/8 {
+		size *= 2
+	}
+	return size
 }
 
 // place moves the configuration to the target's directory, which makes the guest the target's.

