@@ -57,6 +57,13 @@ func (s *sick) wait(ctx context.Context, what string) error {
 	}
 }
 
+// mostOf is how many calls were stuck at once.
+func (s *sick) mostOf(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most[what]
+}
+
 func (s *sick) Open(name string) (fs.File, error) {
 	if err := s.wait(context.Background(), name); err != nil {
 		return nil, err
@@ -136,7 +143,7 @@ func TestHungMountCostsOnlyItself(t *testing.T) {
 			if second.Took > stuckWait {
 				t.Errorf("the second report took %s", second.Took)
 			}
-			if n := host.most["/mnt/pve/nas"]; n != 1 {
+			if n := host.mostOf("/mnt/pve/nas"); n != 1 {
 				t.Errorf("%d questions to a hung mount at once", n)
 			}
 
@@ -210,7 +217,7 @@ func TestHungPmxcfsCostsOnlyItself(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if n := host.most["etc/pve/local"]; n > 4 {
+		if n := host.mostOf("etc/pve/local"); n > 4 {
 			t.Errorf("%d readers are stuck in pmxcfs after three rounds: one a probe is enough", n)
 		}
 		close(host.healed)
