@@ -7,10 +7,8 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,13 +68,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	seen, leave, err := a.join(ctx)
+	gossiped, leave, err := a.join(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	session := &rpc.AgentSession{
-		Addresses: func() []string { return addresses(a.config.Coordinators, seen()) },
+		Addresses: func() []string { return addresses(gossiped(), a.config.Coordinators) },
 		TLS:       tls,
 		Hello:     a.Hello,
 		Welcome:   a.Welcome,
@@ -173,33 +171,4 @@ func (a *Agent) Welcome(w ha.Welcome) error {
 		a.interval.Store(int64(min(max(w.Interval, intervalMin), intervalMax)))
 	}
 	return nil
-}
-
-// addresses are where to dial: the coordinators gossip calls alive, which is where one is
-// now, then the configured ones, without repeating any.
-func addresses(configured []string, members []ha.Member) []string {
-	var list []string
-	add := func(a string) {
-		if a != "" && !slices.Contains(list, a) {
-			list = append(list, a)
-		}
-	}
-	members = slices.Clone(members)
-	slices.SortStableFunc(members, func(x, y ha.Member) int {
-		return cmp.Compare(likelihood(x.State), likelihood(y.State))
-	})
-	for _, m := range members {
-		if m.Role == "coordinator" && m.State != ha.MemberLeft {
-			add(m.RPCAddress)
-		}
-	}
-	for _, a := range configured {
-		add(a)
-	}
-	return list
-}
-
-// likelihood orders members by how likely one answers, likeliest first.
-func likelihood(s ha.MemberState) int {
-	return slices.Index([]ha.MemberState{ha.MemberAlive, ha.MemberSuspect, ha.MemberDead, ha.MemberLeft}, s)
 }

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/casaeureka/psw-ha/pkg/gossip"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -30,14 +32,16 @@ type Config struct {
 
 // GossipConfig is how the agent finds coordinators that moved. It is off without Bind.
 type GossipConfig struct {
-	// Bind is the address to listen at, host:port, TCP and UDP.
+	// Bind is the address to listen at, IP:port, TCP and UDP.
 	Bind string
-	// Advertise is the address others reach us at, if it is not Bind.
+	// Advertise is the IP:port others reach us at, if it is not Bind.
 	Advertise string
 	// KeyFile holds the cluster's gossip key, base64 of 32 bytes, and nothing else.
 	KeyFile string
 	// Peers are other members' gossip addresses, host:port. One that answers is enough.
 	Peers []string
+	// Preset is how patient gossip is; empty: gossip.LAN.
+	Preset gossip.Preset
 }
 
 // On reports whether gossip is used.
@@ -83,6 +87,11 @@ func (c Config) Validate() error {
 			}
 		}
 	}
+	numeric := func(what, a string) {
+		if _, err := netip.ParseAddrPort(a); err != nil {
+			fault("%s %q: want IP:port", what, a)
+		}
+	}
 	folder := func(what, dir string) {
 		if !filepath.IsAbs(dir) {
 			fault("%s %q: want an absolute path", what, dir)
@@ -96,11 +105,11 @@ func (c Config) Validate() error {
 			c.Interval, intervalMin, intervalMax.Round(time.Second), ha.ReportAgeMax)
 	}
 	if g := c.Gossip; g.On() {
-		addresses("gossip bind address", []string{g.Bind})
-		addresses("gossip peer", g.Peers)
+		numeric("gossip bind address", g.Bind)
 		if g.Advertise != "" {
-			addresses("gossip advertise address", []string{g.Advertise})
+			numeric("gossip advertise address", g.Advertise)
 		}
+		addresses("gossip peer", g.Peers)
 		if len(g.Peers) == 0 {
 			fault("gossip has no peers: want the gossip address of at least one other member (host:port)")
 		}

@@ -97,13 +97,15 @@ func corosyncLinkDown(n node) verdict {
 	}
 	var down []string
 	for _, l := range n.Corosync.Links {
-		if !l.Connected || !l.Enabled {
+		if (!l.Connected || !l.Enabled) && !n.w.away[l.PeerID] {
 			down = append(down, fmt.Sprintf("link %d to %s", l.Number, peerName(l)))
 		}
 	}
 	for _, peer := range peers(n.Corosync) {
 		for _, number := range linkNumbers(n.Corosync) {
-			if !slices.ContainsFunc(n.Corosync.Links, func(l ha.Link) bool { return l.PeerID == peer.PeerID && l.Number == number }) {
+			if !n.w.away[peer.PeerID] && !slices.ContainsFunc(n.Corosync.Links, func(l ha.Link) bool {
+				return l.PeerID == peer.PeerID && l.Number == number
+			}) {
 				down = append(down, fmt.Sprintf("link %d to %s", number, peerName(peer)))
 			}
 		}
@@ -150,6 +152,9 @@ func (w *world) compareLinks(here ha.Report) verdict {
 	var differ, unseen []string
 	for _, l := range here.Corosync.Links {
 		there, ok := w.reportOfID(l.PeerID)
+		if w.away[l.PeerID] {
+			continue
+		}
 		if !ok {
 			unseen = append(unseen, fmt.Sprintf("link %d as %s sees it", l.Number, peerName(l)))
 			continue

@@ -43,6 +43,9 @@ type world struct {
 	// unreachable are the online nodes where a storage is not available, by storage.
 	unreachable map[string][]ha.NodeName
 	byID        map[int]ha.NodeName // whose corosync answered, by its node id
+	// away are the members the API calls offline, by corosync's node id. That they are
+	// away is NODE_OFFLINE's to say, and no fault of those who cannot reach them.
+	away map[int]bool
 }
 
 // managed is a target with ha: true and the guest it is.
@@ -90,7 +93,7 @@ func newWorld(s ha.Snapshot, p *ha.Policy) *world {
 	w.indexReports()
 	w.targets = findManaged(s)
 	w.indexRules()
-	w.indexStorages()
+	w.indexInventory()
 	return w
 }
 
@@ -122,8 +125,12 @@ func (w *world) indexRules() {
 	}
 }
 
-func (w *world) indexStorages() {
+func (w *world) indexInventory() {
 	w.unreachable = make(map[string][]ha.NodeName)
+	w.away = make(map[int]bool)
+	for _, n := range w.s.Inventory.Nodes {
+		w.away[n.ID] = !n.Online && w.s.InventoryFresh()
+	}
 	for _, s := range w.s.Inventory.Storages {
 		for _, n := range w.s.Inventory.Nodes {
 			if n.Online && !s.AvailableOn(n.Name) {
