@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/casaeureka/psw-ha/pkg/gossip"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 	"github.com/casaeureka/psw-ha/pkg/rpc"
 )
@@ -174,4 +175,46 @@ func (c *counter) Handle(_ context.Context, r slog.Record) error {
 		c.warnings++
 	}
 	return nil
+}
+
+// The coordinator is at an address nobody configured: gossip leads there.
+func TestGossipLeadsToTheCoordinator(t *testing.T) {
+	ca, dir := newCA(t), t.TempDir()
+	issueInto(t, ca, rpc.RoleAgent, "node1", dir)
+	key, err := gossip.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := filepath.Join(dir, "gossip.key")
+	if err := key.Save(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	const moved = "10.99.0.9:8007"
+	n, d := &lan{}, &desk{welcome: ha.Welcome{Coordinator: "c1", Generation: 7}, met: make(chan struct{}, 1)}
+	n.serve(t, moved, d, ca)
+	log := slog.New(slog.DiscardHandler)
+	g, err := gossip.Join(t.Context(), gossip.Config{Name: "core", Role: gossip.RoleCoordinator, Bind: "127.0.0.1:0",
+		Key: key, RPCAddress: moved, Log: log, Preset: gossip.Local})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Leave(time.Second) })
+
+	c := DefaultConfig()
+	c.Node, c.TLSDir, c.StateDir = "node1", dir, filepath.Join(dir, "state")
+	c.Gossip = GossipConfig{Bind: "127.0.0.1:0", KeyFile: keyFile, Peers: []string{g.Members()[0].Address}, Preset: gossip.Local}
+	a := New(c, newMachine(), log)
+	a.dialer = n.dial
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	select {
+	case <-d.met:
+	case err := <-done:
+		t.Fatalf("the agent stopped: %v", err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
 }

@@ -94,12 +94,18 @@ type desk struct {
 	reports []ha.Report
 	results []ha.OrderResult
 	orders  chan ha.Order
+	// met, if set, is signalled when an agent says hello.
+	met chan struct{}
 }
 
 func (d *desk) Hello(_ context.Context, h ha.Hello) (ha.Welcome, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.hellos = append(d.hellos, h)
+	select {
+	case d.met <- struct{}{}:
+	default:
+	}
 	return d.welcome, nil
 }
 
