@@ -20,6 +20,8 @@ type following struct {
 	id string
 	// deadline ends the following; zero means none.
 	deadline time.Time
+	// lost: the coordinator does not answer now.
+	lost bool
 }
 
 // ctrlC says what Ctrl-C does, and what not.
@@ -72,6 +74,7 @@ func (a *app) follow(ctx context.Context, op *rpc.Operator, f following) error {
 			}
 			last = v
 		case line := <-said:
+			f.lost = line != foundAgain
 			a.warnLine(line)
 		case now := <-redraw:
 			a.draw(f, last, now)
@@ -183,9 +186,15 @@ func (a *app) showView(f following, last, v ha.MaintenanceView) error {
 
 // draw draws the live table, where there is one.
 func (a *app) draw(f following, v ha.MaintenanceView, now time.Time) {
-	if a.screen != nil && v.Maintenance.ID != "" {
-		a.screen.Draw(append(progressLines(a.style, v, now), a.style.faint(f.ctrlC())))
+	if a.screen == nil || v.Maintenance.ID == "" {
+		return
 	}
+	_, rows := a.screen.size()
+	lines := progressLines(a.style, v, now, max(3, rows/2))
+	if f.lost {
+		lines = append(lines, a.style.bad("The coordinator does not answer: this is what it said last."))
+	}
+	a.screen.Draw(append(lines, a.style.faint(f.ctrlC())))
 }
 
 // settle ends the following with its outcome.

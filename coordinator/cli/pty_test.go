@@ -117,7 +117,7 @@ func TestDrainOnATerminal(t *testing.T) {
 	if len(w.asked) != 1 {
 		t.Errorf("asked %q", w.asked)
 	}
-	for _, part := range []string{"Draining node1", "Ctrl-C stops following, not the drain.", escClear, escHide, escBold} {
+	for _, part := range []string{"Draining node1", "Ctrl-C stops following, not the drain.", escUp, escHide, escBold} {
 		if !strings.Contains(received, part) {
 			t.Errorf("the live table never showed %q", part)
 		}

@@ -10,21 +10,29 @@ import (
 )
 
 // progressLines renders the live table of a maintenance at the instant now: who moves
-// on top, then who failed, who waits, and last who is done.
-func progressLines(st style, v ha.MaintenanceView, now time.Time) []string {
-	return append([]string{"", st.bold(progressTitle(v, now))}, progressBody(st, v, now)...)
+// on top, then who failed, who waits, and last who is done. It shows at most so many
+// guests and counts the rest; 0 shows all.
+func progressLines(st style, v ha.MaintenanceView, now time.Time, most int) []string {
+	return append([]string{"", st.bold(progressTitle(v, now))}, progressBody(st, v, now, most)...)
 }
 
-func progressBody(st style, v ha.MaintenanceView, now time.Time) []string {
+func progressBody(st style, v ha.MaintenanceView, now time.Time, most int) []string {
 	var lines []string
 	if len(v.Guests) > 0 {
 		t := table{indent: "  "}
 		t.head(st, "GUEST", "NAME", "METHOD", "FROM -> TO", "STATE", "FOR", "NOTE")
-		for _, g := range byUrgency(v.Guests) {
+		guests, rest := byUrgency(v.Guests), []ha.GuestProgress(nil)
+		if most > 0 && len(guests) > most {
+			guests, rest = guests[:most], guests[most:]
+		}
+		for _, g := range guests {
 			t.row(g.SID.String(), dash(g.Name), progressMethod(g), route(g.From, g.To, false),
 				st.progress(g.State), progressFor(g, now), progressNote(g, v.Waits))
 		}
 		lines = append(lines, t.lines()...)
+		if len(rest) > 0 {
+			lines = append(lines, "  and "+st.faint(stateCounts(rest)))
+		}
 	}
 	for _, w := range v.Waits {
 		if w.Blocked || !isGuest(v.Guests, w.Subject) {
@@ -34,6 +42,20 @@ func progressBody(st style, v ha.MaintenanceView, now time.Time) []string {
 		}
 	}
 	return lines
+}
+
+// stateCounts counts guests by state, in the order they are in.
+func stateCounts(guests []ha.GuestProgress) string {
+	var parts []string
+	for k := 0; k < len(guests); {
+		n := k
+		for n < len(guests) && guests[n].State == guests[k].State {
+			n++
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", n-k, guests[k].State))
+		k = n
+	}
+	return strings.Join(parts, ", ")
 }
 
 // progressTitle says what goes on, for how long, and how far it is.
@@ -190,7 +212,7 @@ func viewLines(st style, v ha.MaintenanceView, now time.Time, verbose bool) []st
 	if m.Phase.Closed() {
 		return append(lines, moveLines(st, m.Moves)...)
 	}
-	lines = append(lines, progressBody(st, v, now)...)
+	lines = append(lines, progressBody(st, v, now, 0)...)
 	if verbose {
 		lines = append(lines, moveLines(st, m.Moves)...)
 	}

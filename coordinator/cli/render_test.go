@@ -42,12 +42,22 @@ func TestRenderings(t *testing.T) {
 		"maintenance_status_detail": viewLines(plainStyle, drainingView(), at("14:01:12"), true),
 		"maintenance_status_safe":   viewLines(plainStyle, drainStory()[5], at("14:20:00"), false),
 		"maintenance_status_ended":  viewLines(plainStyle, ended, at("16:00:00"), false),
-		"progress":                  progressLines(plainStyle, drainingView(), at("14:01:12")),
-		"progress_colour":           progressLines(style{on: true}, drainingView(), at("14:31:12")),
+		"progress":                  progressLines(plainStyle, drainingView(), at("14:01:12"), 0),
+		"progress_folded":           progressLines(plainStyle, crowd(), at("14:01:12"), 3),
+		"progress_colour":           progressLines(style{on: true}, drainingView(), at("14:31:12"), 0),
 		"left":                      leftLines(drainingView().Guests, drainingView().Waits),
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, text(lines)) })
 	}
+}
+
+// crowd is a drain of a node with many guests.
+func crowd() ha.MaintenanceView {
+	v := drainingView()
+	for id := range 20 {
+		v.Guests = append(v.Guests, ha.GuestProgress{SID: ha.SID{Kind: ha.VM, ID: 200 + id}, Method: ha.MethodStays, From: "node1", State: []string{"waiting", "done"}[id%2]})
+	}
+	return v
 }
 
 // A container's move is a restart, whatever else changes in the words around it.
@@ -95,7 +105,7 @@ func TestColoursOnlyDecorate(t *testing.T) {
 		"check":    {checkLines(plain, readiness(), false, true), checkLines(colour, readiness(), false, true)},
 		"plan":     {planLines(plain, planView(), false), planLines(colour, planView(), false)},
 		"preview":  {previewLines(plain, "Drain of", blockedPreview(), true), previewLines(colour, "Drain of", blockedPreview(), true)},
-		"progress": {progressLines(plain, drainingView(), at("14:01:12")), progressLines(colour, drainingView(), at("14:01:12"))},
+		"progress": {progressLines(plain, drainingView(), at("14:01:12"), 2), progressLines(colour, drainingView(), at("14:01:12"), 2)},
 	}
 	for name, p := range pairs {
 		if got := strip(text(p[1])); got != text(p[0]) {

@@ -16,6 +16,9 @@ const (
 	retryMax   = 5 * time.Second
 )
 
+// foundAgain is what keepAsking says when the coordinator is there again.
+const foundAgain = "the coordinator answers again"
+
 // keepAsking runs ask, and runs it again whenever the coordinator does not answer, until
 // ask succeeds, it says no, or ctx ends. What it says once each time: that the
 // coordinator was lost, and that it is there again. ask calls answered when it has heard
@@ -24,7 +27,7 @@ func keepAsking(ctx context.Context, say func(string), ask func(answered func())
 	delay, lost := retryFirst, false
 	answered := func() {
 		if lost {
-			say("the coordinator answers again")
+			say(foundAgain)
 		}
 		delay, lost = retryFirst, false
 	}

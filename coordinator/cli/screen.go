@@ -22,9 +22,12 @@ type screen struct {
 }
 
 const (
-	escHide  = "\x1b[?25l"
-	escShow  = "\x1b[?25h"
-	escClear = "\x1b[J" // from the cursor to the end of the screen
+	escHide = "\x1b[?25l"
+	escShow = "\x1b[?25h"
+	// escUp goes up one line and clears it. Clearing from the cursor to the end of the
+	// screen would be shorter, but some terminals (tmux) then push a block that fills the
+	// screen into their history, where every redraw leaves a copy behind.
+	escUp = "\x1b[A\x1b[2K"
 )
 
 // newScreen makes a screen of a terminal.
@@ -74,7 +77,7 @@ func (s *screen) Close() {
 	s.live = false
 }
 
-// erase puts the cursor where the block begins and clears from there. A terminal that
+// erase clears the block and puts the cursor where it began. A terminal that
 // became narrower since has wrapped the block's lines: each then takes several rows.
 func (s *screen) erase(b *strings.Builder) {
 	columns, _ := s.size()
@@ -82,9 +85,7 @@ func (s *screen) erase(b *strings.Builder) {
 	for _, l := range s.block {
 		rows += max(1, (width(l)+columns-1)/columns)
 	}
-	b.WriteString("\r")
-	b.WriteString(strings.Repeat("\x1b[A", rows))
-	b.WriteString(escClear)
+	b.WriteString("\r" + strings.Repeat(escUp, rows))
 	s.block = nil
 }
 

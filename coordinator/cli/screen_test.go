@@ -60,12 +60,10 @@ func (tt *terminal) control(seq string) {
 	switch {
 	case seq == "\x1b[A": // the cursor cannot leave the visible part
 		tt.row = max(0, tt.row-1, len(tt.lines)-tt.rows+1)
-	case seq == escClear:
-		for len(tt.lines) <= tt.row {
-			tt.lines = append(tt.lines, "")
+	case seq == "\x1b[2K":
+		if tt.row < len(tt.lines) {
+			tt.lines[tt.row] = ""
 		}
-		tt.lines = tt.lines[:tt.row+1]
-		tt.lines[tt.row] = string([]rune(tt.lines[tt.row])[:min(tt.column, utf8.RuneCountInString(tt.lines[tt.row]))])
 	case seq == escHide || seq == escShow:
 		tt.hidden = seq == escHide
 	case strings.HasSuffix(seq, "m"):
