@@ -19,7 +19,7 @@ var handlers map[string]handler
 // init, because a handler may lead back to the table.
 func init() {
 	handlers = map[string]handler{
-		"GET /version":                                 version,
+		"GET /version":                                 showVersion,
 		"GET /access/permissions":                      permissions,
 		"GET /cluster/status":                          clusterStatus,
 		"GET /cluster/resources":                       clusterResources,
@@ -49,7 +49,7 @@ func init() {
 		"GET /nodes":                                   nodes,
 		"GET /nodes/{node}/status":                     nodeStatus,
 		"POST /nodes/{node}/status":                    nodeCommand,
-		"GET /nodes/{node}/version":                    version,
+		"GET /nodes/{node}/version":                    showVersion,
 		"GET /nodes/{node}/time":                       nodeTime,
 		"GET /nodes/{node}/tasks":                      nodeTasks,
 		"GET /nodes/{node}/tasks/{upid}/status":        taskStatus,
@@ -84,7 +84,7 @@ const PVEVersion = "9.2.11"
 
 const repoID = "5f3a1c7de9a0b246"
 
-func version(*request) (any, error) {
+func showVersion(*request) (any, error) {
 	return object{"version": PVEVersion, "release": PVEVersion[:3], "repoid": repoID}, nil
 }
 

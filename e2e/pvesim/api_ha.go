@@ -98,7 +98,7 @@ func addHAResource(r *request) (any, error) {
 	}
 	res := &resource{sid: sid, opts: map[string]string{}}
 	r.setOptions(res)
-	r.fs.resources = append(r.fs.resources, res)
+	r.fs.putResource(res)
 	return nil, nil
 }
 
@@ -164,6 +164,7 @@ func deleteHAResource(r *request) (any, error) {
 // that become empty by it.
 func (f *pmxcfs) removeResource(sid string, purge bool) {
 	f.resources = slices.DeleteFunc(f.resources, func(r *resource) bool { return r.sid == sid })
+	delete(f.bySID, sid)
 	if !purge {
 		return
 	}

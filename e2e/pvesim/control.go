@@ -58,7 +58,7 @@ func (n *node) crmCommand(args []string) error {
 		return fmt.Errorf("%s is down", n.name)
 	case len(args) == 3 && args[0] == "node-maintenance" && (args[1] == "enable" || args[1] == "disable"):
 		if n.c.node(args[2]) == nil {
-			return fmt.Errorf("400 Parameter verification failed.\nnode: Unknown node '%s'", args[2])
+			return fmt.Errorf("no such cluster node '%s'", args[2])
 		}
 	case len(args) == 3 && (args[0] == "migrate" || args[0] == "relocate" || args[0] == "stop"):
 	case len(args) == 2 && args[0] == "disarm-ha", len(args) == 1 && args[0] == "arm-ha":

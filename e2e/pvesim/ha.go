@@ -64,7 +64,7 @@ func (f *pmxcfs) addResource(s ResourceSpec) {
 	if s.State != "" {
 		r.opts["state"] = s.State
 	}
-	f.resources = append(f.resources, r)
+	f.putResource(r)
 }
 
 // request is the requested state; enabled is an old word for started.
@@ -128,6 +128,13 @@ type managerStatus struct {
 	services map[string]*service
 	requests map[string]map[string]int // node_request; an empty one stays after a maintenance
 	disarm   *disarm
+	index    *serviceIndex // of a status that is written and does not change any more
+}
+
+// serviceIndex finds the services of a node.
+type serviceIndex struct {
+	here   map[string][]string // SIDs on a node, sorted
+	active map[string]int      // see activeServices
 }
 
 // service is a resource's runtime record.
@@ -148,6 +155,7 @@ func newManagerStatus() *managerStatus {
 
 func (m *managerStatus) clone() *managerStatus {
 	o := *m
+	o.index = nil
 	o.nodes = maps.Clone(m.nodes)
 	o.services = make(map[string]*service, len(m.services))
 	for sid, sd := range m.services {
@@ -190,30 +198,48 @@ type result struct {
 
 // Exit codes of LRM jobs.
 const (
-	exitOK        = 0
-	exitError     = 1
-	exitWrongNode = 3
-	exitNoService = 7
+	codeOK        = 0
+	codeError     = 1
+	codeWrongNode = 3
+	codeNoService = 7
 )
 
 // activeServices counts the services that keep a node's LRM active: here or on their way
 // here, and in a state in which something may have to be done.
 func (m *managerStatus) activeServices(node string) int {
-	n := 0
 	if m == nil {
 		return 0
 	}
-	for _, sd := range m.services {
-		if sd.node != node && sd.target != node {
-			continue
-		}
+	return m.indexed().active[node]
+}
+
+// servicesOn are the SIDs of a written status that are on a node.
+func (m *managerStatus) servicesOn(node string) []string {
+	if m == nil {
+		return nil
+	}
+	return m.indexed().here[node]
+}
+
+func (m *managerStatus) indexed() *serviceIndex {
+	if m.index != nil {
+		return m.index
+	}
+	x := &serviceIndex{here: map[string][]string{}, active: map[string]int{}}
+	for _, sid := range m.sids() {
+		sd := m.services[sid]
+		x.here[sd.node] = append(x.here[sd.node], sid)
 		switch sd.state {
 		case "stopped", "freeze", "error", "request_start":
-		default:
-			n++
+			continue
+		}
+		x.active[sd.node]++
+		if sd.target != "" && sd.target != sd.node {
+			x.active[sd.target]++
 		}
 	}
-	return n
+	m.index = x
+	return x
 }
 
 // haLock is a lock below /etc/pve/priv/lock.

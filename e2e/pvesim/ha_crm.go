@@ -92,8 +92,8 @@ func (c *crm) mayBeActive() bool {
 	}
 	fs := c.n.fs
 	if ms := fs.manager; ms != nil {
-		for _, sd := range ms.services {
-			if sd.state == "fence" && sd.node == c.n.name {
+		for _, sid := range ms.servicesOn(c.n.name) {
+			if ms.services[sid].state == "fence" {
 				return false
 			}
 		}
@@ -165,9 +165,10 @@ func (m *manager) pass() {
 // sweep handles every service until nothing changes any more; only limits it to some
 // states.
 func (m *manager) sweep(only []string) {
+	sids := m.ms.sids()
 	for {
 		m.changed = false
-		for _, sid := range m.ms.sids() {
+		for _, sid := range sids {
 			sd := m.ms.services[sid]
 			if only != nil && !slices.Contains(only, sd.state) {
 				continue
@@ -179,7 +180,7 @@ func (m *manager) sweep(only []string) {
 				m.change(sid, sd, "freeze")
 			}
 		}
-		m.fenceSweep()
+		m.fenceSweep(sids)
 		if !m.changed {
 			return
 		}

@@ -103,12 +103,7 @@ func (l *lrm) fenceRequested() bool {
 	if l.ms.nodes[l.n.name] == "fence" {
 		return true
 	}
-	for _, sd := range l.ms.services {
-		if sd.node == l.n.name && sd.state == "fence" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.ms.servicesOn(l.n.name), func(sid string) bool { return l.ms.services[sid].state == "fence" })
 }
 
 func (l *lrm) transition() {
@@ -166,11 +161,9 @@ func (l *lrm) become(state string) { l.state, l.idle = state, 0 }
 
 // countIdle lets the lock go when there has been nothing here for about ten minutes.
 func (l *lrm) countIdle() {
-	for _, sd := range l.ms.services {
-		if sd.node == l.n.name {
-			l.idle = 0
-			return
-		}
+	if len(l.ms.servicesOn(l.n.name)) > 0 {
+		l.idle = 0
+		return
 	}
 	if l.idle++; l.idle > lrmIdleRounds && l.busy() == 0 {
 		l.letGo()
@@ -224,9 +217,9 @@ func (l *lrm) manage() {
 	if l.ms == nil {
 		return
 	}
-	for _, sid := range l.ms.sids() {
+	for _, sid := range l.ms.servicesOn(l.n.name) {
 		sd := l.ms.services[sid]
-		if sd.node != l.n.name || sd.uid == "" || slices.Contains([]string{"recovery", "freeze", "request_start", "fence"}, sd.state) {
+		if slices.Contains([]string{"recovery", "freeze", "request_start", "fence"}, sd.state) {
 			continue
 		}
 		if j := l.jobs[sid]; j != nil && j.running {
@@ -237,11 +230,10 @@ func (l *lrm) manage() {
 		}
 		l.jobs[sid] = &job{sid: sid, uid: sd.uid, cmd: sd.state, target: sd.target, timeout: sd.timeout}
 	}
-	known := map[string]bool{}
-	for _, sd := range l.ms.services {
-		known[sd.uid] = true
-	}
-	maps.DeleteFunc(l.results, func(uid string, _ result) bool { return !known[uid] })
+	maps.DeleteFunc(l.results, func(uid string, r result) bool {
+		sd := l.ms.services[r.sid]
+		return sd == nil || sd.uid != uid
+	})
 }
 
 // work runs the workers for at most 8 s, looking at them every second, then publishes
@@ -294,7 +286,7 @@ func (l *lrm) collect() {
 			continue
 		}
 		delete(l.jobs, sid)
-		if j.cmd == "started" && j.code == exitError {
+		if j.cmd == "started" && j.code == codeError {
 			if l.tries[sid] < l.maxRestart(sid) {
 				l.tries[sid]++ // no result: the next round tries again
 				continue
@@ -322,17 +314,17 @@ func (l *lrm) write() {
 // execute does a job on the guest and calls back with its exit code.
 func (l *lrm) execute(j *job, done func(int)) {
 	if j.cmd == "error" {
-		done(exitOK)
+		done(codeOK)
 		return
 	}
 	g := l.n.fs.guestBySID(j.sid)
 	switch {
 	case g == nil:
-		done(exitNoService)
+		done(codeNoService)
 	case g.node != l.n.name && (j.cmd == "migrate" || j.cmd == "relocate") && g.node == j.target:
-		done(exitOK)
+		done(codeOK)
 	case g.node != l.n.name:
-		done(exitWrongNode)
+		done(codeWrongNode)
 	case j.cmd == "started":
 		l.executeStart(g, done)
 	case j.cmd == "request_stop", j.cmd == "stopped":
@@ -340,24 +332,24 @@ func (l *lrm) execute(j *job, done func(int)) {
 	case j.cmd == "migrate", j.cmd == "relocate":
 		l.executeMove(g, j, done)
 	default:
-		done(exitError)
+		done(codeError)
 	}
 }
 
 func (l *lrm) executeStart(g *guestConf, done func(int)) {
 	if l.n.executing(g.id) {
-		done(exitOK)
+		done(codeOK)
 		return
 	}
-	l.n.startGuest(g, system, func(string) { done(exitIf(l.n.executing(g.id))) })
+	l.n.startGuest(g, system, func(string) { done(codeIf(l.n.executing(g.id))) })
 }
 
 func (l *lrm) executeStop(g *guestConf, timeout string, done func(int)) {
 	if !l.n.executing(g.id) {
-		done(exitOK)
+		done(codeOK)
 		return
 	}
-	after := func(string) { done(exitIf(!l.n.executing(g.id))) }
+	after := func(string) { done(codeIf(!l.n.executing(g.id))) }
 	if timeout == "0" {
 		l.n.stopGuest(g, system, after)
 		return
@@ -369,7 +361,7 @@ func (l *lrm) executeStop(g *guestConf, timeout string, done func(int)) {
 // and started where it then is by that node's LRM.
 func (l *lrm) executeMove(g *guestConf, j *job, done func(int)) {
 	move := func(online bool) {
-		l.n.migrateGuest(g, migration{target: j.target, online: online}, system, func(string) { done(exitIf(g.node == j.target)) })
+		l.n.migrateGuest(g, migration{target: j.target, online: online}, system, func(string) { done(codeIf(g.node == j.target)) })
 	}
 	switch {
 	case !l.n.executing(g.id):
@@ -379,7 +371,7 @@ func (l *lrm) executeMove(g *guestConf, j *job, done func(int)) {
 	default:
 		l.n.shutdownGuest(g, system, func(string) {
 			if l.n.executing(g.id) {
-				done(exitError)
+				done(codeError)
 				return
 			}
 			move(false)
@@ -387,9 +379,9 @@ func (l *lrm) executeMove(g *guestConf, j *job, done func(int)) {
 	}
 }
 
-func exitIf(ok bool) int {
+func codeIf(ok bool) int {
 	if ok {
-		return exitOK
+		return codeOK
 	}
-	return exitError
+	return codeError
 }

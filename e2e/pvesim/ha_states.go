@@ -68,9 +68,9 @@ func (m *manager) handleMotion(sid string, sd *service) {
 	case !done && m.offline(sd.node):
 		m.change(sid, sd, "fence")
 	case !done:
-	case res.code == exitOK:
+	case res.code == codeOK:
 		m.change(sid, sd, m.settle(sid), onto(sd.target))
-	case res.code == exitWrongNode:
+	case res.code == codeWrongNode:
 		m.change(sid, sd, "error")
 	default:
 		m.change(sid, sd, m.settle(sid))
@@ -83,7 +83,7 @@ func (m *manager) handleRequestStop(sid string, sd *service) {
 	case !done && m.offline(sd.node):
 		m.change(sid, sd, "fence")
 	case !done:
-	case res.code == exitOK:
+	case res.code == codeOK:
 		m.change(sid, sd, "stopped")
 	default:
 		m.change(sid, sd, "error")
@@ -138,9 +138,9 @@ func (m *manager) handleStarted(sid string, sd *service) {
 	tryNext := false
 	switch {
 	case !done:
-	case res.code == exitOK:
+	case res.code == codeOK:
 		sd.failed, sd.running = nil, true
-	case res.code == exitError, res.code == exitWrongNode:
+	case res.code == codeError, res.code == codeWrongNode:
 		sd.running = false
 		sd.failed = append(sd.failed, sd.node)
 		if r := m.n.fs.resource(sid); r == nil || len(sd.failed) > r.maxRelocate() {
@@ -202,9 +202,9 @@ func (m *manager) place(sid string, sd *service, tryNext, done bool) {
 
 // fenceSweep tries to take the agent lock of every node that has services to be fenced.
 // Having the lock means that the node's own LRM cannot run them any more.
-func (m *manager) fenceSweep() {
+func (m *manager) fenceSweep(sids []string) {
 	fenced := map[string]bool{}
-	for _, sid := range m.ms.sids() {
+	for _, sid := range sids {
 		sd := m.ms.services[sid]
 		if sd.state != "fence" {
 			continue

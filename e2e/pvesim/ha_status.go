@@ -114,7 +114,7 @@ func (r *request) serviceRows(ms *managerStatus) []object {
 	}
 	var queued []string
 	for _, res := range r.fs.resources {
-		if !slices.Contains(known, res.sid) {
+		if ms == nil || ms.services[res.sid] == nil {
 			queued = append(queued, res.sid)
 		}
 	}

@@ -16,7 +16,8 @@ type pmxcfs struct {
 	storages   []*storage
 	datacenter map[string]string
 	resources  []*resource // in file order
-	rules      []*rule     // in file order
+	bySID      map[string]*resource
+	rules      []*rule // in file order
 	locks      map[string]haLock
 	commands   []string // /etc/pve/ha/crm_commands
 	manager    *managerStatus
@@ -29,7 +30,7 @@ type pmxcfs struct {
 func newPmxcfs() *pmxcfs {
 	return &pmxcfs{
 		guests: map[int]*guestConf{}, datacenter: map[string]string{}, locks: map[string]haLock{},
-		lrm: map[string]lrmStatus{}, guestStats: map[int]guestStat{}, nodeStats: map[string]nodeStat{},
+		bySID: map[string]*resource{}, lrm: map[string]lrmStatus{}, guestStats: map[int]guestStat{}, nodeStats: map[string]nodeStat{},
 	}
 }
 
@@ -44,9 +45,9 @@ func (f *pmxcfs) clone() *pmxcfs {
 	for _, s := range f.storages {
 		o.storages = append(o.storages, s.clone())
 	}
-	o.resources = nil
+	o.resources, o.bySID = nil, map[string]*resource{}
 	for _, r := range f.resources {
-		o.resources = append(o.resources, r.clone())
+		o.putResource(r.clone())
 	}
 	o.rules = nil
 	for _, r := range f.rules {
@@ -171,13 +172,12 @@ func (f *pmxcfs) guestBySID(sid string) *guestConf {
 	return g
 }
 
-func (f *pmxcfs) resource(sid string) *resource {
-	for _, r := range f.resources {
-		if r.sid == sid {
-			return r
-		}
-	}
-	return nil
+// resource is a guest's HA configuration; nil if it has none.
+func (f *pmxcfs) resource(sid string) *resource { return f.bySID[sid] }
+
+func (f *pmxcfs) putResource(r *resource) {
+	f.resources = append(f.resources, r)
+	f.bySID[r.sid] = r
 }
 
 func (f *pmxcfs) rule(id string) *rule {

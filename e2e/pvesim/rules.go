@@ -115,6 +115,12 @@ type compiledRules struct {
 	negative map[string][]string
 }
 
+// free reports whether no rule says anything of a service.
+func (c *compiledRules) free(sid string) bool {
+	_, bound := c.affinity[sid]
+	return !bound && len(c.positive[sid]) == 0 && len(c.negative[sid]) == 0
+}
+
 // nodes returns the nodes a service may run on and those among them it prefers.
 func (c *compiledRules) nodes(sid string, online map[string]bool) (allowed, pref map[string]bool) {
 	prio, ok := c.affinity[sid]
