@@ -42,7 +42,8 @@ type Agent struct {
 	dialer rpc.Dialer
 }
 
-// New returns the agent of the node that host is. Nothing is begun and nobody dialed.
+// New returns the agent of the node that host is, which several goroutines will use.
+// Nothing is begun and nobody dialed.
 func New(c Config, host probe.Host, log *slog.Logger) *Agent {
 	a := &Agent{
 		config:  c,

@@ -68,6 +68,9 @@ func agentSuperseded(w *world) []verdict {
 			list = append(list, broken(subject, fmt.Sprintf("it obeys coordinator %s, generation %d; this is %s, generation %d",
 				r.Coordinator, r.Generation, us.ID, us.Generation),
 				"only one psw-coordinator may run: stop this one, or restart it so that it becomes the newer"))
+		case r.Generation == 0:
+			list = append(list, broken(subject, "it reports, but has accepted no coordinator: it will refuse orders",
+				fmt.Sprintf("on %s: journalctl -u psw-agent says why; a first report may come before the acceptance, so look twice", name)))
 		case r.Generation < us.Generation:
 			list = append(list, passing(subject, "it reports but has accepted no order of generation %d yet", us.Generation))
 		default:

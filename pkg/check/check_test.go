@@ -236,3 +236,18 @@ func TestTheListOfChecks(t *testing.T) {
 		}
 	}
 }
+
+// An agent whose memory is damaged reports and obeys nobody. That must show before a
+// drain needs it.
+func TestAnAgentThatObeysNobodyIsNotReady(t *testing.T) {
+	s := healthy()
+	report(&s, "node2").Generation, report(&s, "node2").Coordinator = 0, ""
+	if f, _ := find(check.Judge(s, ha.CheckRequest{}), check.AgentSuperseded, "node2"); f.Status != ha.Fail {
+		t.Errorf("AGENT_SUPERSEDED is %s, want FAIL", f.Status)
+	}
+	// One that reported to the coordinator's last start has not met this one yet.
+	report(&s, "node2").Generation, report(&s, "node2").Coordinator = 6, "c0"
+	if f, _ := find(check.Judge(s, ha.CheckRequest{}), check.AgentSuperseded, "node2"); f.Status != ha.Notice {
+		t.Errorf("AGENT_SUPERSEDED is %s, want NOTICE", f.Status)
+	}
+}

@@ -14,7 +14,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/casaeureka/psw-ha/pkg/gossip"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 	"github.com/casaeureka/psw-ha/pkg/rpc"
 )
@@ -60,7 +62,7 @@ func (c metered) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// BenchmarkAgent runs the real program on this machine, with real sockets and TLS, and
+// BenchmarkAgent runs the real program on this machine, with real sockets, TLS and gossip, and
 // says what it takes of it: CPU per round, memory that is resident, bytes on the wire. An
 // iteration is a round of one second, so run it with -benchtime 30x or so.
 func BenchmarkAgent(b *testing.B) {
@@ -73,9 +75,11 @@ func BenchmarkAgent(b *testing.B) {
 	}
 	box := &mailbox{reports: make(chan ha.Report, 1)}
 	wire := serve(b, box, dir)
+	keyFile, peer := gossiping(b, wire.Addr().String())
 	var log bytes.Buffer
 	agent := exec.Command(program, "run", "--config", filepath.Join(dir, "none"), "--node", "node1", "--tls", dir,
-		"--state", filepath.Join(dir, "state"), "--coordinators", wire.Addr().String(), "--interval", "1s")
+		"--state", filepath.Join(dir, "state"), "--interval", "1s",
+		"--gossip-bind", "127.0.0.1:0", "--gossip-key-file", keyFile, "--gossip-peers", peer)
 	if err := os.WriteFile(filepath.Join(dir, "none"), nil, 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -100,7 +104,28 @@ func BenchmarkAgent(b *testing.B) {
 	}
 	b.ReportMetric(float64(cpuTime(b, agent.Process.Pid)-cpu)/float64(rounds), "cpu-ms/round")
 	b.ReportMetric(float64(wire.bytes.Load()-sent)/float64(rounds), "B/report")
-	b.ReportMetric(resident(b, agent.Process.Pid), "MiB-resident")
+	own, shared := resident(b, agent.Process.Pid)
+	b.ReportMetric(own, "MiB-own")
+	b.ReportMetric(own+shared, "MiB-resident")
+}
+
+// gossiping is a coordinator's part in gossip; it returns the key and where it listens.
+func gossiping(b *testing.B, address string) (keyFile, peer string) {
+	key, err := gossip.NewKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	keyFile = filepath.Join(b.TempDir(), "gossip.key")
+	if err := key.Save(keyFile); err != nil {
+		b.Fatal(err)
+	}
+	g, err := gossip.Join(b.Context(), gossip.Config{Name: "core", Role: gossip.RoleCoordinator, Bind: "127.0.0.1:0",
+		Key: key, RPCAddress: address, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = g.Leave(time.Second) })
+	return keyFile, g.Members()[0].Address
 }
 
 // serve runs a coordinator on the loopback and issues the agent's files into dir.
@@ -154,16 +179,20 @@ func cpuTime(b *testing.B, pid int) int64 {
 	return total * 10
 }
 
-// resident is the memory of a process that is in RAM, in MiB.
-func resident(b *testing.B, pid int) float64 {
+// resident is the memory of a process that is in RAM, in MiB: its own, and what it shares
+// with the page cache (the program's code).
+func resident(b *testing.B, pid int) (own, shared float64) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(data), "VmRSS:")
-	var kib float64
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		b.Fatal(err)
+	mib := func(name string) float64 {
+		_, rest, _ := strings.Cut(string(data), name+":")
+		var kib float64
+		if _, err := fmt.Sscan(rest, &kib); err != nil {
+			b.Fatal(err)
+		}
+		return kib / 1024
 	}
-	return kib / 1024
+	return mib("RssAnon"), mib("RssFile") + mib("RssShmem")
 }
