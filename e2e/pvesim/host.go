@@ -1,0 +1,316 @@
+package pvesim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Host is a node as a program sees it that runs there: files below /proc, /sys, /run, /etc
+// and /var, file systems to ask for their size, and a few commands, in the shapes that were
+// recorded on real nodes. On a node without power every call fails.
+//
+// It has the methods an agent's probes want of a machine, without knowing of them.
+type Host struct {
+	n *node
+	// versions count the changes of each file of pmxcfs that were seen through this Host,
+	// as /etc/pve/.version does.
+	versions map[string]fileVersion
+}
+
+// Host returns a node as its own programs see it.
+func (c *Cluster) Host(name string) *Host {
+	return &Host{n: c.mustNode(name), versions: map[string]fileVersion{}}
+}
+
+// errNoPower is what every call on a node without power fails with.
+var errNoPower = errors.New("the node is down")
+
+// enter locks the cluster, brings it to the present and fails if the node is down. The lock is
+// held if it does not.
+func (h *Host) enter(op, name string) error {
+	h.n.c.lock()
+	if h.n.up {
+		return nil
+	}
+	h.n.c.unlock()
+	return &fs.PathError{Op: op, Path: name, Err: errNoPower}
+}
+
+// Open opens a file or folder by its path without the leading slash.
+func (h *Host) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if err := h.enter("open", name); err != nil {
+		return nil, err
+	}
+	defer h.n.c.unlock()
+	e, ok := h.lookup(name)
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return e.open(path.Base(name)), nil
+}
+
+// ReadFile reads a whole file.
+func (h *Host) ReadFile(name string) ([]byte, error) {
+	f, err := h.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(f)
+}
+
+// ReadLink returns the target of a symbolic link.
+func (h *Host) ReadLink(name string) (string, error) {
+	if err := h.enter("readlink", name); err != nil {
+		return "", err
+	}
+	defer h.n.c.unlock()
+	if target, ok := h.link(name); ok {
+		return target, nil
+	}
+	return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrNotExist}
+}
+
+// link is where a symbolic link points.
+func (h *Host) link(name string) (string, bool) {
+	if name == "etc/pve/local" {
+		return "nodes/" + h.n.name, true
+	}
+	fd, ok := strings.CutPrefix(name, fmt.Sprintf("proc/%d/fd/", muxPID))
+	target, known := muxFiles[fd]
+	return target, ok && known
+}
+
+// Statfs asks the file system mounted at path. While NFS hangs on the node, so does an NFS
+// mount, until ctx ends; a path that is no mount answers for the root disk, as it would.
+func (h *Host) Statfs(ctx context.Context, path string) (total, free uint64, err error) {
+	if err := h.enter("statfs", path); err != nil {
+		return 0, 0, err
+	}
+	total, free = rootDisk, rootDisk-rootUsed
+	hangs := false
+	for _, s := range h.n.mounted() {
+		if s.path == path {
+			total, free, hangs = uint64(s.size), uint64(s.size-s.used), h.n.stuck
+		}
+	}
+	h.n.c.unlock()
+	if hangs {
+		<-ctx.Done()
+		return 0, 0, &fs.PathError{Op: "statfs", Path: path, Err: ctx.Err()}
+	}
+	return total, free, nil
+}
+
+// commandError is a command that exited with something else than 0.
+type commandError struct {
+	name, stderr string
+	code         int
+}
+
+func (e *commandError) Error() string {
+	return fmt.Sprintf("%s: exit status %d: %s", e.name, e.code, e.stderr)
+}
+func (e *commandError) ExitCode() int { return e.code }
+
+// Run runs a command and returns what it writes to standard output. An exit code other
+// than 0 is an error with ExitCode() int, and what it wrote to standard error in its text.
+func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := h.enter("run", name); err != nil {
+		return nil, err
+	}
+	defer h.n.c.unlock()
+	out, code, stderr := "", 0, ""
+	switch line := strings.Join(append([]string{name}, args...), " "); line {
+	case "corosync-quorumtool -s":
+		out, code = h.n.quorumtool()
+	case "corosync-cfgtool -n":
+		out = h.n.cfgtoolPeers()
+	case "corosync-cfgtool -s":
+		out = h.n.cfgtoolStatus()
+	case "corosync-cmapctl":
+		out = h.n.cmap()
+	case "corosync-cmapctl -m stats":
+		out = h.n.cmapStats()
+	default:
+		if name != "ha-manager" || len(args) != 4 || args[0] != "crm-command" || args[1] != "node-maintenance" {
+			return nil, fmt.Errorf("no such command here: %s: %w", line, fs.ErrNotExist)
+		}
+		code, stderr = h.n.nodeMaintenance(args[1:])
+	}
+	if code != 0 {
+		return []byte(out), &commandError{name: name, stderr: stderr, code: code}
+	}
+	return []byte(out), nil
+}
+
+// nodeMaintenance is ha-manager's: it only queues a line for the CRM.
+func (n *node) nodeMaintenance(args []string) (code int, stderr string) {
+	if n.c.node(args[2]) == nil {
+		return 255, fmt.Sprintf("no such cluster node '%s'", args[2])
+	}
+	if err := n.crmCommand(args); err != nil {
+		return 255, err.Error()
+	}
+	return 0, ""
+}
+
+// entry is a file or folder.
+type entry struct {
+	text     string
+	dir      bool
+	mode     fs.FileMode
+	children []fs.DirEntry
+}
+
+// file is a file anyone may read.
+func file(text string) (entry, bool) { return entry{text: text, mode: 0o444}, true }
+
+// folder lists names; those that end in a slash are folders, those that end in an at sign
+// links.
+func folder(mode fs.FileMode, names ...string) (entry, bool) {
+	e := entry{dir: true, mode: mode}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		info := fileInfo{name: strings.TrimRight(name, "/@"), mode: 0o444}
+		switch {
+		case strings.HasSuffix(name, "/"):
+			info.mode = fs.ModeDir | 0o755
+		case strings.HasSuffix(name, "@"):
+			info.mode = fs.ModeSymlink | 0o777
+		}
+		e.children = append(e.children, fs.FileInfoToDirEntry(info))
+	}
+	return e, true
+}
+
+// lookup finds what a path names.
+func (h *Host) lookup(name string) (entry, bool) {
+	top, rest, _ := strings.Cut(name, "/")
+	switch {
+	case top == "proc":
+		return h.n.proc(rest)
+	case strings.HasPrefix(name, "etc/pve/local/"):
+		return h.pmxcfs("nodes/" + h.n.name + "/" + strings.TrimPrefix(name, "etc/pve/local/"))
+	case name == "etc/pve":
+		return h.pmxcfs("")
+	case strings.HasPrefix(name, "etc/pve/"):
+		return h.pmxcfs(strings.TrimPrefix(name, "etc/pve/"))
+	}
+	return h.n.system(name)
+}
+
+// system is what lies neither in /proc nor in /etc/pve.
+func (n *node) system(name string) (entry, bool) {
+	switch name {
+	case "etc/corosync/corosync.conf":
+		return file(n.c.corosyncConf())
+	case "etc/default/pve-ha-manager":
+		return file("# select watchdog module (default is softdog)\n#WATCHDOG_MODULE=ipmi_watchdog\n")
+	case "run/watchdog-mux.active": // a folder that is there while an HA client holds the watchdog
+		if len(n.dogs) > 0 {
+			return folder(0o755)
+		}
+	case "run/watchdog-mux.sock":
+		return file("")
+	case "sys/class/watchdog":
+		return folder(0o755, "watchdog0@")
+	case "sys/class/watchdog/watchdog0":
+		return folder(0o755, slices.Collect(maps.Keys(softdog))...)
+	case "sys/module/softdog/parameters/soft_noboot":
+		return file("0\n")
+	case "var/lib/dpkg/status":
+		return file(packages)
+	}
+	attribute, ok := strings.CutPrefix(name, "sys/class/watchdog/watchdog0/")
+	if value, known := softdog[attribute]; ok && known {
+		return file(value + "\n")
+	}
+	return entry{}, false
+}
+
+// softdog is the watchdog of every node, held open by watchdog-mux whether HA is armed or
+// not. It cannot tell what time is left.
+var softdog = map[string]string{
+	"identity": "Software Watchdog", "state": "active", "timeout": "10", "nowayout": "0", "bootstatus": "0", "status": "0x200",
+	"min_timeout": "1", "max_timeout": "65535", "pretimeout": "0",
+}
+
+const packages = `Package: pve-ha-manager
+Status: install ok installed
+Priority: optional
+Section: perl
+Version: 5.2.0
+
+Package: pve-manager
+Status: install ok installed
+Priority: optional
+Section: admin
+Version: ` + PVEVersion + "\n"
+
+// fileInfo describes a file. Times are not kept.
+type fileInfo struct {
+	name string
+	size int64
+	mode fs.FileMode
+}
+
+func (i fileInfo) Name() string       { return i.name }
+func (i fileInfo) Size() int64        { return i.size }
+func (i fileInfo) Mode() fs.FileMode  { return i.mode }
+func (i fileInfo) ModTime() time.Time { return time.Time{} }
+func (i fileInfo) IsDir() bool        { return i.mode.IsDir() }
+func (i fileInfo) Sys() any           { return nil }
+
+// open makes an open file of an entry: what it says stays as it was when opened.
+func (e entry) open(name string) fs.File {
+	if e.dir {
+		return &openFile{info: fileInfo{name: name, mode: fs.ModeDir | e.mode}, children: e.children}
+	}
+	return &openFile{info: fileInfo{name, int64(len(e.text)), e.mode}, text: bytes.NewReader([]byte(e.text))}
+}
+
+type openFile struct {
+	info     fileInfo
+	text     *bytes.Reader // nil of a folder
+	children []fs.DirEntry
+}
+
+func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (f *openFile) Close() error               { return nil }
+
+func (f *openFile) Read(p []byte) (int, error) {
+	if f.text == nil {
+		return 0, &fs.PathError{Op: "read", Path: f.info.name, Err: errors.New("is a directory")}
+	}
+	return f.text.Read(p)
+}
+
+func (f *openFile) ReadDir(count int) ([]fs.DirEntry, error) {
+	if f.text != nil {
+		return nil, &fs.PathError{Op: "readdir", Path: f.info.name, Err: errors.New("not a directory")}
+	}
+	if count > 0 && len(f.children) == 0 {
+		return nil, io.EOF
+	}
+	if count <= 0 || count > len(f.children) {
+		count = len(f.children)
+	}
+	list := f.children[:count]
+	f.children = f.children[count:]
+	return list, nil
+}

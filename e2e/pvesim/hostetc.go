@@ -1,0 +1,178 @@
+package pvesim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// /etc/pve of a node. Without quorum it is what it was, and every mode has lost its write
+// bits.
+
+// fileVersion is how often a file of pmxcfs was seen to change.
+type fileVersion struct {
+	digest string
+	count  int
+}
+
+// counted are the files whose changes .version counts.
+var counted = []string{
+	"corosync.conf", "storage.cfg", "datacenter.cfg",
+	"ha/crm_commands", "ha/manager_status", "ha/resources.cfg", "ha/rules.cfg",
+}
+
+// pmxcfs finds what a path below /etc/pve names.
+func (h *Host) pmxcfs(name string) (entry, bool) {
+	n := h.n
+	dir, private := fs.FileMode(0o755), fs.FileMode(0o640)
+	if !n.quorate {
+		dir, private = 0o555, 0o440
+	}
+	if text, ok := h.pmxcfsFile(name); ok {
+		return entry{text: text, mode: private}, true
+	}
+	switch name {
+	case "":
+		return folder(dir, ".members", ".version", ".vmlist", "corosync.conf", "datacenter.cfg", "ha/", "local@", "lxc@", "nodes/", "qemu-server@", "storage.cfg")
+	case "local":
+		return h.pmxcfs("nodes/" + n.name)
+	case "ha":
+		return folder(dir, "crm_commands", "manager_status", "resources.cfg", "rules.cfg")
+	case "nodes":
+		var names []string
+		for _, o := range n.c.nodes {
+			names = append(names, o.name+"/")
+		}
+		return folder(dir, names...)
+	}
+	rest, ok := strings.CutPrefix(name, "nodes/")
+	owner, what, _ := strings.Cut(rest, "/")
+	if !ok || n.c.node(owner) == nil {
+		return entry{}, false
+	}
+	switch what {
+	case "":
+		return folder(dir, "lrm_status", "lxc/", "qemu-server/")
+	case "qemu-server", "lxc":
+		var names []string
+		for _, g := range n.fs.guests {
+			if g.node == owner && g.kind.dir() == what {
+				names = append(names, fmt.Sprintf("%d.conf", g.id))
+			}
+		}
+		return folder(dir, names...)
+	}
+	return entry{}, false
+}
+
+// pmxcfsFile is the content of a file below /etc/pve.
+func (h *Host) pmxcfsFile(name string) (string, bool) {
+	n := h.n
+	switch name {
+	case ".members":
+		return n.membersText(), true
+	case ".vmlist":
+		return n.vmlistText(), true
+	case ".version":
+		return h.versionText(), true
+	case "corosync.conf":
+		return n.c.corosyncConf(), true
+	case "storage.cfg":
+		return n.fs.storageText(), true
+	case "datacenter.cfg":
+		var b strings.Builder
+		for _, key := range slices.Sorted(maps.Keys(n.fs.datacenter)) {
+			fmt.Fprintf(&b, "%s: %s\n", key, n.fs.datacenter[key])
+		}
+		return b.String(), true
+	case "ha/resources.cfg":
+		return n.fs.resourcesText(), true
+	case "ha/rules.cfg":
+		return n.fs.rulesText(), true
+	case "ha/crm_commands":
+		return strings.Join(append(slices.Clone(n.fs.commands), ""), "\n"), true
+	case "ha/manager_status":
+		if n.fs.manager == nil || n.fs.manager.master == "" { // nobody ever was master
+			return "", false
+		}
+		return jsonText(n.c.managerJSON(n.fs.manager)), true
+	}
+	var owner, dir, conf string
+	if parts := strings.Split(name, "/"); len(parts) >= 3 && parts[0] == "nodes" {
+		owner, dir = parts[1], parts[2]
+		if len(parts) == 4 {
+			conf = parts[3]
+		}
+		if _, written := n.fs.lrm[owner]; dir == "lrm_status" && len(parts) == 3 && written {
+			return jsonText(n.c.lrmJSON(n.fs, owner)), true
+		}
+	}
+	id, isConf := strings.CutSuffix(conf, ".conf")
+	g := n.fs.guests[atoi(id)]
+	if !isConf || g == nil || g.node != owner || g.kind.dir() != dir || conf != fmt.Sprintf("%d.conf", g.id) {
+		return "", false
+	}
+	return g.text(), true
+}
+
+// jsonText is a status file: one line without an end.
+func jsonText(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("pvesim: status file: %v", err)) // plain maps and strings always marshal
+	}
+	return string(text)
+}
+
+// membersText is .members: who corosync on this node says is there.
+func (n *node) membersText() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "{\n\"nodename\": %q,\n\"version\": %d,\n", n.name, 3+len(n.members))
+	fmt.Fprintf(&b, "\"cluster\": { \"name\": %q, \"version\": %d, \"nodes\": %d, \"quorate\": %d },\n",
+		n.c.spec.Name, len(n.c.nodes), len(n.c.nodes), flag(n.quorate))
+	b.WriteString("\"nodelist\": {\n")
+	for k, o := range n.c.nodes {
+		end := ",\n"
+		if k == len(n.c.nodes)-1 {
+			end = "\n"
+		}
+		fmt.Fprintf(&b, "  %q: { \"id\": %d, \"online\": %d, \"ip\": %q}%s", o.name, o.id, flag(n.sees(o.name)), o.spec.Address, end)
+	}
+	b.WriteString("  }\n}\n")
+	return b.String()
+}
+
+// vmlistText is .vmlist: where each guest's configuration lies.
+func (n *node) vmlistText() string {
+	var rows []string
+	for _, g := range n.fs.sortedGuests() {
+		rows = append(rows, fmt.Sprintf("\"%d\": { \"node\": %q, \"type\": %q, \"version\": %d }", g.id, g.node, g.kind, g.created))
+	}
+	return fmt.Sprintf("{\n\"version\": %d,\n\"ids\": {\n%s}\n\n}\n", len(rows), strings.Join(rows, ",\n"))
+}
+
+// versionText is .version: a counter for each file, which grows when it changed since it
+// was last looked at.
+func (h *Host) versionText() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "{\n\"starttime\": %d,\n", h.n.c.unix(h.n.booted))
+	fmt.Fprintf(&b, "\"clinfo\": %d,\n\"vmlist\": %d", h.count("clinfo", h.n.membersText()), h.count("vmlist", h.n.vmlistText()))
+	for _, name := range counted {
+		text, _ := h.pmxcfsFile(name)
+		fmt.Fprintf(&b, ",\n%q: %d", name, h.count(name, text))
+	}
+	b.WriteString("\n}\n")
+	return b.String()
+}
+
+func (h *Host) count(name, text string) int {
+	v := h.versions[name]
+	if d := digest(text); v.digest != d {
+		v = fileVersion{d, v.count + 1}
+		h.versions[name] = v
+	}
+	return v.count
+}
