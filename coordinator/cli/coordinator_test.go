@@ -96,7 +96,9 @@ func (w *world) begin(what string, r ha.MaintenanceRequest) (ha.Maintenance, err
 	if w.refuse != nil {
 		return ha.Maintenance{}, w.refuse
 	}
-	return w.story[0].Maintenance, nil
+	m := w.story[0].Maintenance
+	m.ID = w.story[len(w.story)-1].Maintenance.ID
+	return m, nil
 }
 
 func (w *world) CancelMaintenance(_ context.Context, node ha.NodeName, by string) (ha.Maintenance, error) {

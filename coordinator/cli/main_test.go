@@ -185,6 +185,19 @@ func TestCtrlC(t *testing.T) {
 	}
 }
 
+// The maintenance before this one is not taken for it.
+func TestOlderMaintenanceIsNotFollowed(t *testing.T) {
+	older := returnStory()[3]
+	older.Maintenance.ID = "m-0000"
+	w := &world{preview: drainPreview(), story: append([]ha.MaintenanceView{older}, drainStory()...), pace: 10 * time.Second}
+	inBubble(t, w, func(h *house) {
+		text, code := h.run(h.t.Context(), "maintenance start node1 --yes")
+		if code != exitDone || strings.Contains(text, "has ended") || !strings.Contains(text, "node1 is safe to power off.") {
+			t.Error(text)
+		}
+	})
+}
+
 // A coordinator that restarts in the middle is waited for; what was told is not told
 // again, and what happened meanwhile is.
 func TestCoordinatorRestartsWhileFollowing(t *testing.T) {
