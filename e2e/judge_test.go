@@ -1,0 +1,210 @@
+package e2e_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// suffer is the first half: anything may go wrong, and only safety is demanded.
+func (w *chaos) suffer() {
+	w.step(time.Second)
+	for range sufferSteps {
+		if w.rand.IntN(3) == 0 {
+			w.trouble()
+		}
+		if w.rand.IntN(4) == 0 {
+			w.operator()
+		}
+		w.step(time.Duration(1+w.rand.IntN(6)) * time.Second)
+	}
+}
+
+func (w *chaos) anyNode() string {
+	names := w.sim.Nodes()
+	return names[w.rand.IntN(len(names))]
+}
+
+// trouble is one thing going wrong, or right again.
+func (w *chaos) trouble() {
+	n := w.anyNode()
+	up := 0
+	for _, name := range w.sim.Nodes() {
+		if w.sim.Up(name) {
+			up++
+		}
+	}
+	switch w.rand.IntN(14) {
+	case 0:
+		if up > 1 {
+			w.say("trouble: %s loses power", n)
+			w.sim.PowerOff(n)
+		}
+	case 1, 2:
+		w.say("trouble: %s is switched on", n)
+		w.sim.PowerOn(n)
+	case 3:
+		rest := slices.DeleteFunc(slices.Clone(w.sim.Nodes()), func(x string) bool { return x == n })
+		w.say("trouble: %s is cut off", n)
+		w.sim.Partition([]string{n}, rest)
+	case 4, 5:
+		w.say("trouble: the network is whole")
+		w.sim.Heal()
+	case 6:
+		w.say("trouble: NFS hangs on %s", n)
+		w.sim.HangNFS(n)
+	case 7, 8:
+		w.say("trouble: NFS answers everywhere")
+		w.sim.HealNFS()
+	case 9:
+		w.say("trouble: the next answer is lost")
+		w.sim.LoseAnswers(1+w.rand.IntN(2), "")
+	case 10:
+		w.sim.RefuseAnswers(1+w.rand.IntN(3), "", 595, "No route to host")
+		w.say("trouble: 595")
+	case 11:
+		if g := w.sim.Guests(); len(g) > 0 {
+			sid := g[w.rand.IntN(len(g))].SID
+			w.say("trouble: the next migration of %s fails", sid)
+			w.sim.FailMigration(sid, 1)
+		}
+	default:
+		w.crashIn = 1 + w.rand.IntN(12)
+		w.say("trouble: the coordinator will be killed at its request %d", w.crashIn)
+	}
+}
+
+// operator is what somebody types.
+func (w *chaos) operator() {
+	ctx := context.Background()
+	n := ha.NodeName(w.anyNode())
+	req := ha.MaintenanceRequest{Node: n, By: "operator", Policy: &w.policy, Options: ha.MaintenanceOptions{StopPinned: w.rand.IntN(4) == 0}}
+	what := []string{"start", "start", "end", "end", "cancel"}[w.rand.IntN(5)]
+	var err error
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(killed); !ok {
+				panic(r)
+			}
+			w.crash()
+			w.start()
+		}
+	}()
+	switch what {
+	case "start":
+		_, err = w.c.StartMaintenance(ctx, req)
+	case "end":
+		_, err = w.c.EndMaintenance(ctx, req)
+	case "cancel":
+		_, err = w.c.CancelMaintenance(ctx, n, "operator")
+	}
+	answer := "done"
+	if err != nil {
+		answer, _, _ = strings.Cut(err.Error(), "\n")
+	}
+	w.say("operator: %s %s: %s", what, n, answer)
+}
+
+// heal is the second half: everything is mended, and everything must come to an end.
+func (w *chaos) heal() {
+	w.say("--- healed")
+	w.crashIn = 0
+	w.sim.ClearAnswers()
+	w.sim.Heal()
+	w.sim.HealNFS()
+	for _, n := range w.sim.Nodes() {
+		w.sim.PowerOn(n)
+	}
+	asked := false
+	for k := range healingSteps {
+		w.step(5 * time.Second)
+		open := w.open()
+		if len(open) == 0 {
+			w.say("--- nothing is open after %d steps", k+1)
+			return
+		}
+		if !asked && k > 40 && !slices.ContainsFunc(open, func(v ha.MaintenanceView) bool { return v.Maintenance.Phase != ha.Drained }) {
+			asked = true
+		}
+		for _, v := range open {
+			// What is drained is brought home; what cannot be drained is given up.
+			m := v.Maintenance
+			if m.Phase == ha.Drained || k == healingSteps/2 && m.Phase == ha.Draining {
+				_, err := w.c.EndMaintenance(context.Background(), ha.MaintenanceRequest{Node: m.Node, By: "operator", Policy: &w.policy})
+				w.say("operator: end %s: %v", m.Node, err)
+			}
+		}
+	}
+	for _, v := range w.open() {
+		if len(v.Waits) == 0 {
+			w.fail("the maintenance of %s is still %s and does not say what it waits for", v.Maintenance.Node, v.Maintenance.Phase)
+		}
+		w.say("still open: %s %s: %v", v.Maintenance.Node, v.Maintenance.Phase, v.Waits)
+	}
+}
+
+func (w *chaos) open() []ha.MaintenanceView {
+	views, err := w.c.Maintenances(context.Background(), "")
+	if err != nil {
+		w.fail("the coordinator does not say what is open: %v", err)
+	}
+	return views
+}
+
+// judge demands what must hold at every instant.
+func (w *chaos) judge() {
+	if twice := w.sim.DoubleRun(); len(twice) > 0 {
+		w.fail("%s ran on %v at once", twice[0].SID, twice[0].Nodes)
+	}
+	draining := 0
+	for _, v := range w.open() {
+		m := v.Maintenance
+		if m.Phase != ha.Restoring {
+			draining++
+		}
+		if !v.Safe {
+			continue
+		}
+		if left := w.sim.Running(string(m.Node)); len(left) > 0 {
+			w.fail("%s is called safe to power off, but %s runs there", m.Node, left[0].SID)
+		}
+	}
+	if draining > 1 {
+		w.fail("%d nodes are in maintenance at once", draining)
+	}
+}
+
+// judgeRequest demands what must hold when something is asked of Proxmox.
+func (w *chaos) judgeRequest(r *http.Request) {
+	quorate := false
+	for _, n := range w.sim.Nodes() {
+		quorate = quorate || w.sim.Quorate(n)
+	}
+	if !quorate {
+		w.fail("%s %s is asked while the cluster has no quorum", r.Method, r.URL.Path)
+	}
+	if !strings.HasSuffix(r.URL.Path, "/migrate") || r.Method != http.MethodPost {
+		return
+	}
+	parts := strings.Split(strings.TrimSuffix(r.URL.Path, "/migrate"), "/")
+	text := parts[len(parts)-1]
+	if _, id, ok := strings.Cut(text, ":"); ok {
+		text = id
+	}
+	id, err := strconv.Atoi(strings.TrimPrefix(text, "vm%3A"))
+	if err != nil {
+		return
+	}
+	for _, n := range w.sim.Nodes() {
+		for _, p := range w.sim.Running(n) {
+			if p.ID == id && p.Incoming {
+				w.fail("%s is asked to move while it is arriving on %s", p.SID, n)
+			}
+		}
+	}
+}
