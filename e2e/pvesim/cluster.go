@@ -34,6 +34,8 @@ type Spec struct {
 	Rules     []RuleSpec
 	// Datacenter are lines of datacenter.cfg, e.g. "ha": "shutdown_policy=migrate".
 	Datacenter map[string]string
+	// Mappings are the nodes that have a mapped device or directory, by the mapping's ID.
+	Mappings map[string][]string
 	// Tokens are the API tokens that may log in.
 	Tokens  []TokenSpec
 	Options Options
@@ -129,6 +131,7 @@ func New(spec Spec) *Cluster {
 		c.fs.addStorage(s)
 	}
 	maps.Copy(c.fs.datacenter, spec.Datacenter)
+	maps.Copy(c.fs.mappings, spec.Mappings)
 	for _, g := range spec.Guests {
 		c.addGuest(g)
 	}

@@ -15,7 +15,8 @@ type pmxcfs struct {
 	guests     map[int]*guestConf
 	storages   []*storage
 	datacenter map[string]string
-	resources  []*resource // in file order
+	mappings   map[string][]string // never changed
+	resources  []*resource         // in file order
 	bySID      map[string]*resource
 	rules      []*rule // in file order
 	locks      map[string]haLock
@@ -29,7 +30,7 @@ type pmxcfs struct {
 
 func newPmxcfs() *pmxcfs {
 	return &pmxcfs{
-		guests: map[int]*guestConf{}, datacenter: map[string]string{}, locks: map[string]haLock{},
+		guests: map[int]*guestConf{}, datacenter: map[string]string{}, mappings: map[string][]string{}, locks: map[string]haLock{},
 		bySID: map[string]*resource{}, lrm: map[string]lrmStatus{}, guestStats: map[int]guestStat{}, nodeStats: map[string]nodeStat{},
 	}
 }

@@ -38,6 +38,31 @@ func (g *guestConf) localDevices() (local, mapped []string) {
 	return local, mapped
 }
 
+// mapping is the mapping a configuration line names.
+func mapping(line string) string {
+	for item := range strings.SplitSeq(line, ",") {
+		if k, v, _ := strings.Cut(item, "="); k == "mapping" || k == "dirid" {
+			return v
+		}
+	}
+	return ""
+}
+
+// unmapped are those of the keys whose mapping has nothing for a node; ok is false if one
+// is not defined at all.
+func (f *pmxcfs) unmapped(g *guestConf, keys []string, node string) (missing []string, ok bool) {
+	for _, key := range keys {
+		nodes, defined := f.mappings[mapping(g.conf[key])]
+		if !defined {
+			return nil, false
+		}
+		if !slices.Contains(nodes, node) {
+			missing = append(missing, key)
+		}
+	}
+	return missing, true
+}
+
 // localVolumes are the guest's volumes that are not on shared storage.
 func (n *node) localVolumes(g *guestConf) []volume {
 	var list []volume
@@ -69,8 +94,14 @@ func preconditionsVM(r *request) (any, error) {
 		}
 	}
 	local, mapped := g.localDevices()
-	if len(mapped) > 0 {
-		// No mapping is configured here, and that is how Proxmox puts it.
+	info := object{}
+	for _, key := range mapped {
+		info[key] = object{"name": mapping(g.conf[key])}
+		if !strings.HasPrefix(key, "hostpci") { // recorded so
+			local = append(local, key)
+		}
+	}
+	if _, ok := r.fs.unmapped(g, mapped, r.n.name); !ok {
 		return nil, die("%s", undefinedMapping)
 	}
 	disks := []object{}
@@ -87,7 +118,7 @@ func preconditionsVM(r *request) (any, error) {
 	allowed, refused := r.allowedNodes(g, "blocking-ha-resources", true)
 	out := object{
 		"running": flag(r.n.executing(g.id)), "has-dbus-vmstate": 1, "local_disks": disks, "local_resources": orEmpty(local),
-		"mapped-resources": []string{}, "mapped-resource-info": object{}, "allowed_nodes": allowed, "not_allowed_nodes": refused,
+		"mapped-resources": orEmpty(mapped), "mapped-resource-info": info, "allowed_nodes": allowed, "not_allowed_nodes": refused,
 	}
 	if r.fs.managed(g) {
 		out["dependent-ha-resources"] = orEmpty(r.dependent(g.sid(), func(*service) bool { return true }))
@@ -95,6 +126,7 @@ func preconditionsVM(r *request) (any, error) {
 	return out, nil
 }
 
+// undefinedMapping is how Proxmox says that a mapping is not defined.
 const undefinedMapping = "Can't use an undefined value as an ARRAY reference at /usr/share/perl5/PVE/QemuMigrate/Helpers.pm line 63."
 
 func orEmpty(list []string) []string {
@@ -121,6 +153,11 @@ func (r *request) allowedNodes(g *guestConf, blocking string, all bool) (allowed
 		}
 		if len(storages) > 0 && g.kind == qemu {
 			why["unavailable_storages"] = storages
+		}
+		if _, mapped := g.localDevices(); len(mapped) > 0 {
+			if keys, _ := r.fs.unmapped(g, mapped, n.name); len(keys) > 0 {
+				why["unavailable-resources"] = keys
+			}
 		}
 		if r.fs.managed(g) {
 			if sids := r.blocking(g.sid(), n.name); len(sids) > 0 {
@@ -172,8 +209,13 @@ func (n *node) blockers(g *guestConf, m migration, running bool) []string {
 	if len(local) > 0 {
 		list = append(list, "can't migrate VM which uses local devices: "+strings.Join(local, ", "))
 	}
-	if len(mapped) > 0 {
+	switch keys, ok := n.fs.unmapped(g, mapped, m.target); {
+	case !ok:
 		list = append(list, undefinedMapping)
+	case len(keys) > 0:
+		list = append(list, fmt.Sprintf("can't migrate to '%s': missing mapped devices %s", m.target, strings.Join(keys, ", ")))
+	case running && len(mapped) > 0:
+		list = append(list, "can't migrate running VM which uses mapped devices: "+strings.Join(mapped, ", "))
 	}
 	return append(list, n.missingStorage(g, m)...)
 }

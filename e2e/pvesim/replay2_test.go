@@ -110,6 +110,16 @@ func TestReplayStorages(t *testing.T) {
 				pvesim.StorageSpec{ID: "d1", Type: "dir", Shared: true, Path: "/mnt/shared/d1", Content: []string{"images", "rootdir", "snippets", "iso"}, Nodes: []string{"pve1", "pve2"}},
 				pvesim.StorageSpec{ID: "d3", Type: "dir", Path: "/srv/d3", Nodes: []string{"pve2"}})
 		})
+		n := secondSeries(t, func(s *pvesim.Spec) {
+			s.Storages = append(s.Storages,
+				pvesim.StorageSpec{ID: "n7", Type: "nfs", Export: "/srv/x", Content: []string{"images"}, Disabled: true},
+				pvesim.StorageSpec{ID: "n8", Type: "nfs", Export: "/srv/x", Content: []string{"images"}, Nodes: []string{"pve3"}})
+			s.Guests = append(s.Guests, pvesim.GuestSpec{ID: 100, Node: "pve1"})
+		})
+		n.FailStorage("n7")
+		n.FailStorage("n8")
+		n.differs["nfs-status-enabled"] = "the recording enabled the storage just before, by a call that is not served"
+		n.scene(all, "nfs-")
 		r.differs["node-storage-status-disabled"] = "the recording disabled the storage just before, by a call that is not served"
 		r.scene(all, "node-storage-")
 	})
@@ -188,6 +198,23 @@ func TestReplayLiveMigrationsThatAreRefused(t *testing.T) {
 		r.differs["vmr2-121-create-taskstatus"] = "creation is not served"
 		r.differs["vmr2-121-create-tasklog"] = "creation is not served"
 		r.scene(all, "vmr2-111|vmr2-112|vmr2-121")
+	})
+}
+
+// A guest with mapped devices can go only where the mappings have them.
+func TestReplayMappedDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := recorded(t, "testdata/series2.jsonl.gz")
+		r := secondSeries(t, func(s *pvesim.Spec) {
+			s.Guests = append(awkward(t, all), pvesim.GuestSpec{ID: 100, Node: "pve1"}, pvesim.GuestSpec{ID: 103, Node: "pve3"})
+			s.Mappings = map[string][]string{"gpu1": {"pve1"}, "key1": {"pve1", "pve2"}, "share1": {"pve1"}}
+			s.Resources = []pvesim.ResourceSpec{
+				{SID: "vm:113", State: "ignored"}, {SID: "vm:112", State: "ignored"},
+				{SID: "vm:103", State: "stopped", Options: map[string]string{"max_restart": "1", "max_relocate": "1"}},
+			}
+		})
+		r.shapes = true // guests in other numbers
+		r.scene(all, "vmr-118|vmr-ct|vmr-ha-list")
 	})
 }
 

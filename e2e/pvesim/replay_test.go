@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"compress/gzip"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,31 +16,17 @@ import (
 	"time"
 )
 
-// The recordings in testdata are reduced to what the simulator serves. With -recordings the
-// complete ones are taken, from a directory that has api.jsonl and series2/api.jsonl, and
-// more is asked of them.
-var recordings = flag.String("recordings", "", "directory with the complete recordings")
-
 // exchange is a recorded request to a real node and its answer.
 type exchange struct {
 	T                              float64
 	Label, Node, Auth, Method, URL string
 	Req                            *string
-	ReqBody                        *string // so called in the complete recordings
 	Status                         int
 	Reason, Body                   string
 }
 
-// complete are the complete recordings of what is reduced in testdata.
-var complete = map[string]string{
-	"testdata/series1.jsonl.gz": "api.jsonl", "testdata/series2.jsonl.gz": "series2/api.jsonl",
-}
-
 func recorded(t *testing.T, file string) []exchange {
 	t.Helper()
-	if *recordings != "" && complete[file] != "" {
-		file = filepath.Join(*recordings, complete[file])
-	}
 	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
@@ -64,9 +48,6 @@ func recorded(t *testing.T, file string) []exchange {
 		}
 		if _, path, ok := strings.Cut(e.URL, "/api2/json"); ok {
 			e.URL = path
-		}
-		if e.Req == nil {
-			e.Req = e.ReqBody
 		}
 		list = append(list, e)
 	}
@@ -160,8 +141,13 @@ func (r *replay) compare(e exchange, got answer) {
 		return
 	}
 	if upid, ok := theirs["data"].(string); ok && strings.HasPrefix(upid, "UPID:") {
-		r.upids[upid], _ = ours["data"].(string)
+		mine, _ := ours["data"].(string)
+		r.upids[upid] = mine
+		if a, b := strings.Split(mine, ":"), strings.Split(upid, ":"); len(a) != len(b) || !slices.Equal(a[5:], b[5:]) || a[1] != b[1] {
+			r.t.Errorf("%s\n  is %s\nwant %s", who, mine, upid)
+		}
 	}
+	remember(e, shape(ours))
 	if a, b := values(ours["data"]), values(theirs["data"]); r.moving[e.Label] == "" && !r.shapes && a != b {
 		r.t.Errorf("%s\n  is %s\nwant %s", who, a, b)
 	}
