@@ -64,8 +64,8 @@ func missingFile(dir, name string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return exit(exitFailed, "cannot read %s: %v", filepath.Join(dir, name), err)
 	}
-	return exit(exitFailed, "cannot identify to the coordinator: %s does not exist; on the coordinator's machine run "+
-		"`psw-coordinator ca issue operator NAME` and put ca.crt, operator.crt and operator.key into %s, or say --tls DIR",
+	return exit(exitFailed, "cannot identify to the coordinator: %s does not exist; where the CA is, run "+
+		"`psw-coordinator ca issue operator YOUR-NAME --out DIR`, put the three files it makes into %s, or say --tls DIR",
 		filepath.Join(dir, name), dir)
 }
 
