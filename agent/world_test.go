@@ -93,7 +93,8 @@ type desk struct {
 	hellos  []ha.Hello
 	reports []ha.Report
 	results []ha.OrderResult
-	orders  chan ha.Order
+	orders  chan ha.Order // to node, or to whoever came last if node is empty
+	node    ha.NodeName
 	// met, if set, is signalled when an agent says hello.
 	met chan struct{}
 }
@@ -116,11 +117,14 @@ func (d *desk) Report(_ context.Context, r ha.Report) error {
 	return nil
 }
 
-func (d *desk) Orders(context.Context, ha.NodeName) (<-chan ha.Order, error) {
+func (d *desk) Orders(_ context.Context, node ha.NodeName) (<-chan ha.Order, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.orders = make(chan ha.Order, 10)
-	return d.orders, nil
+	mine := make(chan ha.Order, 10)
+	if d.node == "" || d.node == node {
+		d.orders = mine
+	}
+	return mine, nil
 }
 
 func (d *desk) OrderDone(_ context.Context, r ha.OrderResult) error {
