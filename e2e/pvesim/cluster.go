@@ -5,9 +5,10 @@
 // never happen, a status that lags behind the truth.
 //
 // Its secret is how time passes. The cluster is passive: it has no timers and no
-// goroutines. Whatever is to happen waits in a queue ordered by (time, sequence), and
-// every call first catches up to time.Now(). The same calls at the same times therefore
-// always lead to the same cluster, in a testing/synctest bubble as in real time.
+// goroutines (only an answer that is slow on real nodes too lets its caller wait).
+// Whatever is to happen waits in a queue ordered by (time, sequence), and every call first
+// catches up to time.Now(). The same calls at the same times therefore always lead to the
+// same cluster, in a testing/synctest bubble as in real time.
 //
 // It imports the standard library only: a simulator that shared types with what it tests
 // would share its mistakes.
