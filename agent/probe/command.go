@@ -135,7 +135,8 @@ func (c *children) run(ctx context.Context, what string, cmd *exec.Cmd) (out, co
 
 	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
-		defer lockThread(cmd)()
+		unlock := lockThread(cmd)
+		defer unlock()
 		err := cmd.Start()
 		if err != nil {
 			c.end(what)

@@ -29,7 +29,7 @@ func (c *packageCache) versions(h Host) (manager, haManager string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
 		return "", "", err

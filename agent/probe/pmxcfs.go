@@ -20,7 +20,7 @@ func lookPmxcfs(_ context.Context, r *round) (facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	info, err := dir.Stat()
 	if err != nil {
 		return nil, err

@@ -17,12 +17,12 @@ func (r *Recording) redact() {
 		if file.dir {
 			continue
 		}
-		keep := true
-		file.data, keep = redactFile(name, file.data)
+		data, keep := redactFile(name, file.data)
 		if !keep && file.unreadable == "" {
 			delete(r.files, name)
 			continue
 		}
+		file.data = data
 		r.files[name] = file
 	}
 	r.dropProcesses()

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/procfs"
 
+	"github.com/casaeureka/psw-ha/e2e/pvesim"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -249,19 +250,43 @@ func TestMountsAgreeWithProcfs(t *testing.T) {
 		if len(stats) == 0 || strings.Contains(file, "busy") { // put together by hand, and too short for procfs
 			continue
 		}
-		dir := t.TempDir()
-		if err := os.Mkdir(filepath.Join(dir, "1"), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		for name, data := range map[string][]byte{"mountinfo": info, "mountstats": stats} {
-			if err := os.WriteFile(filepath.Join(dir, "1", name), data, 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
-		compared += compareWithProcfs(t, file, dir, string(info), string(stats))
+		compared += compareWithProcfs(t, file, procFolder(t, info, stats), string(info), string(stats))
 	}
 	if compared < 20 {
 		t.Errorf("only %d mounts compared", compared)
+	}
+}
+
+// procFolder writes mountinfo and mountstats where procfs looks for them.
+func procFolder(t *testing.T, info, stats []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "1"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"mountinfo": info, "mountstats": stats} {
+		if err := os.WriteFile(filepath.Join(dir, "1", name), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestSimulatedMountsAgreeWithProcfs(t *testing.T) {
+	host := pvesim.New(pvesim.Spec{
+		Nodes:    []pvesim.NodeSpec{{Name: "node1"}},
+		Storages: []pvesim.StorageSpec{{ID: "nas"}, {ID: "old", Options: "vers=3,soft"}},
+	}).Host("node1")
+	info, err := host.ReadFile("proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := host.ReadFile("proc/self/mountstats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := compareWithProcfs(t, "pvesim", procFolder(t, info, stats), string(info), string(stats)); n != 2 {
+		t.Errorf("%d mounts compared", n)
 	}
 }
 
