@@ -132,6 +132,9 @@ func (s *agentService) serve(ctx context.Context, node ha.NodeName, in inbox, or
 				return err
 			}
 		case o, open := <-orders:
+			if ctx.Err() != nil { // a backend may close the channel then, too
+				return ctx.Err()
+			}
 			if !open {
 				return ha.Errorf(ha.Conflict, "another session of agent %s took over", node)
 			}
