@@ -17,7 +17,7 @@ type StorageSpec struct {
 	Content []string
 	// Nodes restricts it; empty means every node.
 	Nodes []string
-	// Server, Export and Options of an nfs, Path of a dir.
+	// Server, Export and Options of an nfs; Path of either (/mnt/pve/ID, /var/lib/vz).
 	Server, Export, Options, Path string
 	Disabled                      bool
 	// Size and Used are bytes; 1 TiB and a tenth of the size if 0.
@@ -60,7 +60,7 @@ func (f *pmxcfs) addStorage(s StorageSpec) {
 	switch st.typ {
 	case "nfs":
 		st.server, st.export = cmp.Or(st.server, "10.99.7.1"), cmp.Or(st.export, "/srv/"+st.id)
-		st.path = "/mnt/pve/" + st.id
+		st.path = cmp.Or(st.path, "/mnt/pve/"+st.id)
 	case "dir":
 		st.path = cmp.Or(st.path, "/var/lib/vz")
 	}
