@@ -1,0 +1,223 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A lab is told what to break over a socket in its folder, so that an operator can do it
+// in another terminal: `psw-lab power-off node2`.
+
+// SocketName is the control socket's name in the lab's folder.
+const SocketName = "control.sock"
+
+// Command is one thing a lab can be told.
+type Command struct {
+	Name, Args, Help string
+	do               func(l *Lab, args []string) (string, error)
+}
+
+// Commands are what a lab can be told, in the order help lists them.
+var Commands = []Command{
+	{"power-off", "NODE", "cut a node's power", func(l *Lab, a []string) (string, error) {
+		return onNode(l, a, "its power is cut", l.Cluster.PowerOff)
+	}},
+	{"power-on", "NODE", "switch a node on; it boots for a minute of the cluster's time", func(l *Lab, a []string) (string, error) {
+		return onNode(l, a, "it boots", l.Cluster.PowerOn)
+	}},
+	{"hang-nfs", "[NODE…]", "let the NFS server not answer, on these nodes or on all", func(l *Lab, a []string) (string, error) {
+		return onNodes(l, a, "the NFS server does not answer", l.Cluster.HangNFS)
+	}},
+	{"heal-nfs", "[NODE…]", "let it answer again", func(l *Lab, a []string) (string, error) {
+		return onNodes(l, a, "the NFS server answers", l.Cluster.HealNFS)
+	}},
+	{"partition", "A,B/C", "cut the cluster network between groups of nodes", partition},
+	{"heal", "", "join the cluster network again", func(l *Lab, a []string) (string, error) {
+		l.Cluster.Heal()
+		return "the cluster network is whole", nil
+	}},
+	{"fail-migration", "SID [N]", "let the next N migrations of a guest fail", failMigration},
+	{"lose-answers", "N", "do the next N changes asked of the API, but lose the answers", loseAnswers},
+	{"kill-coordinator", "", "kill -9 the coordinator", func(l *Lab, a []string) (string, error) {
+		pid := l.CoordinatorPID()
+		return fmt.Sprintf("coordinator (process %d) is killed", pid), l.KillCoordinator()
+	}},
+	{"truth", "", "what really runs where, whatever the API says", truth},
+}
+
+func onNode(l *Lab, args []string, done string, do func(string)) (string, error) {
+	if len(args) != 1 {
+		return "", errors.New("want one node: " + strings.Join(l.Cluster.Nodes(), ", "))
+	}
+	return onNodes(l, args, done, func(names ...string) { do(names[0]) })
+}
+
+func onNodes(l *Lab, args []string, done string, do func(...string)) (string, error) {
+	for _, n := range args {
+		if !slices.Contains(l.Cluster.Nodes(), n) {
+			return "", fmt.Errorf("no node %q: there are %s", n, strings.Join(l.Cluster.Nodes(), ", "))
+		}
+	}
+	do(args...)
+	return strings.TrimPrefix(strings.Join(args, ", ")+": "+done, ": "), nil
+}
+
+func partition(l *Lab, args []string) (string, error) {
+	if len(args) != 1 {
+		return "", errors.New("want groups of nodes: node1,node2/node3")
+	}
+	var groups [][]string
+	var all []string
+	for g := range strings.SplitSeq(args[0], "/") {
+		names := strings.Split(g, ",")
+		groups = append(groups, names)
+		all = append(all, names...)
+	}
+	slices.Sort(all)
+	if !slices.Equal(all, l.Cluster.Nodes()) {
+		return "", fmt.Errorf("want each of %s once: node1,node2/node3", strings.Join(l.Cluster.Nodes(), ", "))
+	}
+	l.Cluster.Partition(groups...)
+	return "the cluster network is cut: " + args[0], nil
+}
+
+func failMigration(l *Lab, args []string) (string, error) {
+	if len(args) == 0 {
+		return "", errors.New("want a guest: vm:101")
+	}
+	if _, ok := l.Cluster.Guest(args[0]); !ok {
+		return "", fmt.Errorf("no guest %q", args[0])
+	}
+	n, err := count(args[1:])
+	if err != nil {
+		return "", err
+	}
+	l.Cluster.FailMigration(args[0], n)
+	return fmt.Sprintf("the next %d migrations of %s fail", n, args[0]), nil
+}
+
+func loseAnswers(l *Lab, args []string) (string, error) {
+	n, err := count(args)
+	if err != nil {
+		return "", err
+	}
+	l.Cluster.LoseAnswers(n, "")
+	return fmt.Sprintf("the answers to the next %d changes are lost", n), nil
+}
+
+func count(args []string) (int, error) {
+	n := 1
+	if len(args) > 0 {
+		if _, err := fmt.Sscanf(args[0], "%d", &n); err != nil || n < 1 || n > 1000 {
+			return 0, fmt.Errorf("%q is no number from 1 to 1000", args[0])
+		}
+	}
+	return n, nil
+}
+
+func truth(l *Lab, _ []string) (string, error) {
+	var b strings.Builder
+	for _, n := range l.Cluster.Nodes() {
+		state := "up"
+		if !l.Cluster.Up(n) {
+			state = "down"
+		}
+		fmt.Fprintf(&b, "%s  %s", n, state)
+		for _, p := range l.Cluster.Running(n) {
+			g, _ := l.Cluster.Guest(p.SID)
+			mark := ""
+			if p.Incoming {
+				mark = " (arriving)"
+			}
+			fmt.Fprintf(&b, "  %s %s%s", p.SID, g.Name, mark)
+		}
+		fmt.Fprintln(&b)
+	}
+	for _, d := range l.Cluster.DoubleRun() {
+		fmt.Fprintf(&b, "RAN TWICE: %s on %s at %s\n", d.SID, strings.Join(d.Nodes, " and "), d.At.Format(time.TimeOnly))
+	}
+	return strings.TrimRight(b.String(), "\n"), nil
+}
+
+type controlRequest struct {
+	Name string
+	Args []string
+}
+
+// control serves the socket until ctx ends.
+func (l *Lab) control(ctx context.Context) {
+	path := filepath.Join(l.options.Dir, SocketName)
+	lis, err := net.Listen("unix", path)
+	if err != nil {
+		l.options.Notify("cannot listen for commands: %v", err)
+		return
+	}
+	_ = os.Chmod(path, 0o600) // the folder is ours alone already
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
+		var c controlRequest
+		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&c); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		k := slices.IndexFunc(Commands, func(x Command) bool { return x.Name == c.Name })
+		if k < 0 {
+			http.Error(w, "no such command: "+c.Name, http.StatusNotFound)
+			return
+		}
+		text, err := Commands[k].do(l, c.Args)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		if c.Name != "truth" {
+			l.options.Notify("%s", text)
+		}
+		fmt.Fprintln(w, text)
+	})
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
+	context.AfterFunc(ctx, func() { _ = s.Close() })
+	if err := s.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
+		l.options.Notify("commands are not heard any more: %v", err)
+	}
+}
+
+// Tell tells the lab of that folder one command and returns its answer.
+func Tell(ctx context.Context, dir, name string, args ...string) (string, error) {
+	path := filepath.Join(dir, SocketName)
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}}
+	body, err := json.Marshal(controlRequest{Name: name, Args: args})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://lab/", strings.NewReader(string(body)))
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("cannot reach a lab in %s: is `psw-lab` running? (%w)", dir, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return "", err
+	}
+	answer := strings.TrimRight(string(text), "\n")
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("cannot %s: %s", name, answer)
+	}
+	return answer, nil
+}
