@@ -138,7 +138,9 @@ var clusterStories = map[ha.Code]story{
 		subject: "cluster", says: "no project is known", seen: "a policy is there or not",
 	},
 	check.ClusterTooSmall: {
-		wrong:   func(s *ha.Snapshot) { s.Policy.Cluster.Nodes = s.Policy.Cluster.Nodes[:2] },
+		wrong: func(s *ha.Snapshot) {
+			s.Policy.Cluster.Nodes, s.Inventory.Nodes = s.Policy.Cluster.Nodes[:2], s.Inventory.Nodes[:2]
+		},
 		subject: "cluster", says: "2 nodes without a QDevice", seen: "it is declared or not",
 	},
 	check.StorageUndeclared: {
