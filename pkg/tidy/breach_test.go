@@ -214,6 +214,7 @@ func f(c chan os.Signal) {
 				{ImportPath: "pkg/ha", Name: "ha", Doc: "Package ha is the vocabulary.", GoFiles: []string{"ha.go"}},
 				{ImportPath: "coordinator/cmd/psw", Name: "main", Doc: "Command psw is the operator's command.", GoFiles: []string{"main.go"}},
 				testsOnly(t, "// Package e2e holds whole worlds.\npackage e2e"),
+				testsOnly(t, "// Package e2e_test holds whole worlds.\npackage e2e_test"),
 			},
 			bad: []pkg{
 				{ImportPath: "pkg/rpc", Name: "rpc", GoFiles: []string{"rpc.go"}},

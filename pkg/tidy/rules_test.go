@@ -260,7 +260,7 @@ func documented(tree []pkg) []breach {
 		switch doc := p.comment(); {
 		case doc == "":
 			found = append(found, breach{p.ImportPath, fmt.Sprintf("has no package comment; begin one with %q", want)})
-		case !strings.HasPrefix(doc, want+" "):
+		case !strings.HasPrefix(doc, want+" ") && !strings.HasPrefix(doc, want+"_test "):
 			found = append(found, breach{p.ImportPath, fmt.Sprintf("its package comment does not begin with %q", want)})
 		}
 	}
