@@ -371,7 +371,6 @@ type wire struct {
 	sim    *pvesim.Cluster
 	to     http.RoundTripper
 	asked  []string
-	calls  int
 	before func(*http.Request) // a changing request is about to arrive
 	after  func(*http.Request) // its answer is on its way back
 	cut    error
@@ -379,7 +378,6 @@ type wire struct {
 }
 
 func (x *wire) RoundTrip(r *http.Request) (*http.Response, error) {
-	x.calls++
 	if x.cut != nil {
 		return nil, x.cut
 	}
