@@ -58,7 +58,7 @@ var (
 
 // eventLine renders an entry of the journal.
 func eventLine(st style, e ha.Event) string {
-	word := fmt.Sprintf("%-11s", e.Type)
+	word := fmt.Sprintf("%-13s", e.Type)
 	switch {
 	case slices.Contains(badEvents, e.Type):
 		word = st.bad(word)

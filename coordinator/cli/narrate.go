@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -60,7 +59,7 @@ func narrate(old, now ha.MaintenanceView) []note {
 	} else {
 		notes = append(notes, guests...)
 	}
-	notes = append(notes, waitNotes(old.Waits, now.Waits)...)
+	notes = append(notes, waitNotes(old.Waits, now)...)
 	if now.Safe && !old.Safe {
 		notes = append(notes, note{good, fmt.Sprintf("%s is safe to power off.", now.Maintenance.Node)})
 	}
@@ -79,31 +78,36 @@ func phaseNotes(old, now ha.Maintenance) []note {
 	if now.Cancelling && !old.Cancelling && now.Phase != ha.Cancelled {
 		say(plain, "being cancelled: what is on its way lands first")
 	}
+	if old.Phase != now.Phase {
+		tone, text := phaseText(old.Phase, now)
+		say(tone, "%s", text)
+	}
 	if !now.Options.Deadline.IsZero() && !now.Options.Deadline.Equal(old.Options.Deadline) && !now.Phase.Closed() {
 		say(plain, "no new move after %s", clock(now.Options.Deadline))
 	}
-	if old.Phase == now.Phase {
-		return notes
-	}
-	switch now.Phase {
-	case ha.Requested:
-		say(plain, "maintenance requested%s", byWhom(now))
-	case ha.Draining:
-		if old.Phase == ha.Drained {
-			say(bad, "draining again: a guest appeared on it")
-		} else {
-			say(plain, "draining")
-		}
-	case ha.Drained:
-		say(plain, "drained")
-	case ha.Restoring:
-		say(plain, "restoring: its guests come home")
-	case ha.Ended:
-		say(good, "maintenance has ended, the node is back in service")
-	case ha.Cancelled:
-		say(plain, "maintenance cancelled")
-	}
 	return notes
+}
+
+// phaseText says what it means that a maintenance has come into its phase.
+func phaseText(from ha.Phase, m ha.Maintenance) (tone, string) {
+	switch m.Phase {
+	case ha.Requested:
+		return plain, "maintenance requested" + byWhom(m)
+	case ha.Draining:
+		if from == ha.Drained {
+			return bad, "draining again: a guest appeared on it, or maintenance mode was switched off"
+		}
+		return plain, "draining"
+	case ha.Drained:
+		return plain, "drained"
+	case ha.Restoring:
+		return plain, "restoring: its guests come home"
+	case ha.Ended:
+		return good, "maintenance has ended, the node is back in service"
+	case ha.Cancelled:
+		return plain, "maintenance cancelled"
+	}
+	return plain, string(m.Phase)
 }
 
 func byWhom(m ha.Maintenance) string {
@@ -123,6 +127,8 @@ func guestNotes(was, g ha.GuestProgress) []note {
 		who += " " + g.Name
 	}
 	switch {
+	case was.State == g.State && was.To == g.To && g.State == progressDone && was.Downtime == 0 && g.Downtime > 0:
+		return []note{{plain, who + ": " + downtimeText(g)}} // measured a moment after it was seen there
 	case was.State == g.State && was.To == g.To && (g.State != progressFailed || steady(was.Note) == steady(g.Note)):
 		return nil
 	case g.State == progressMoving:
@@ -161,11 +167,15 @@ func doneText(g ha.GuestProgress) string {
 	if at == "" {
 		at = g.From
 	}
+	measured := ""
+	if g.Downtime > 0 {
+		measured = ", " + downtimeText(g)
+	}
 	switch g.Method {
 	case ha.MethodLive:
-		return fmt.Sprintf("is on %s, moved live, %s", at, measured("paused", "pause", g.Downtime))
+		return fmt.Sprintf("is on %s, moved live%s", at, measured)
 	case ha.MethodRestart:
-		return fmt.Sprintf("is on %s, restarted, %s", at, measured("down", "downtime", g.Downtime))
+		return fmt.Sprintf("is on %s, restarted%s", at, measured)
 	case ha.MethodOffline:
 		return fmt.Sprintf("is on %s, moved while stopped", at)
 	case ha.MethodStop:
@@ -177,20 +187,25 @@ func doneText(g ha.GuestProgress) string {
 	return fmt.Sprintf("is on %s", at)
 }
 
-func measured(verb, noun string, d time.Duration) string {
-	if d <= 0 {
-		return noun + " not measured"
+// downtimeText is how long a guest was away, as measured.
+func downtimeText(g ha.GuestProgress) string {
+	if g.Method == ha.MethodLive {
+		return "paused " + span(g.Downtime)
 	}
-	return verb + " " + span(d)
+	return "down " + span(g.Downtime)
 }
 
-// waitNotes tells the waits that are new. Guests that wait for the same reason share a
+// waitNotes tells the waits that are new; that a guest which is on its way is on its way
+// has been told. Guests that wait for the same reason share a
 // line: forty guests that wait for their turn are one fact.
-func waitNotes(old, now []ha.Wait) []note {
+func waitNotes(old []ha.Wait, view ha.MaintenanceView) []note {
 	var notes []note
 	var reasons []string
 	subjectsOf := map[string][]string{}
-	for _, w := range now {
+	for _, w := range view.Waits {
+		if !w.Blocked && isMoving(view.Guests, w.Subject) {
+			continue
+		}
 		if slices.ContainsFunc(old, func(o ha.Wait) bool { return steadyWait(o) == steadyWait(w) }) {
 			continue
 		}
@@ -212,6 +227,10 @@ func waitNotes(old, now []ha.Wait) []note {
 		notes = append(notes, note{plain, waitText(listed(subjectsOf[steady(r)]), r)})
 	}
 	return notes
+}
+
+func isMoving(guests []ha.GuestProgress, subject string) bool {
+	return slices.ContainsFunc(guests, func(g ha.GuestProgress) bool { return g.SID.String() == subject && g.State == progressMoving })
 }
 
 // spans are lengths of time in a sentence: "next try in 25 s" tells nothing new after

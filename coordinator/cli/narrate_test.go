@@ -42,11 +42,31 @@ func TestNarrateTellsNothingTwice(t *testing.T) {
 	}
 }
 
+// Proxmox's log tells the pause a moment after the guest was seen on its new node.
+func TestNarrateTellsALateMeasurement(t *testing.T) {
+	early, late := drainStory()[5], drainStory()[5]
+	early.Guests = slices.Clone(early.Guests)
+	early.Guests[0].Downtime = 0
+	notes := narrate(early, late)
+	if len(notes) != 1 || notes[0].text != "vm:101 media: paused 84ms" {
+		t.Errorf("got %v", notes)
+	}
+}
+
+// That a guest which is on its way is waited for goes without saying.
+func TestNarrateDoesNotWaitForWhatMoves(t *testing.T) {
+	v, later := drainStory()[2], drainStory()[2]
+	later.Waits = []ha.Wait{{Subject: "vm:101", Reason: "moving live from node1 to node2"}}
+	if notes := narrate(v, later); len(notes) != 0 {
+		t.Errorf("got %v", notes)
+	}
+}
+
 // But a wait for another node is news, although only a digit changed.
 func TestNarrateTellsAnotherReason(t *testing.T) {
 	v, later := drainingView(), drainingView()
-	v.Waits = []ha.Wait{{Subject: "ct:100", Reason: "waits for node2"}}
-	later.Waits = []ha.Wait{{Subject: "ct:100", Reason: "waits for node3"}}
+	v.Waits = []ha.Wait{{Subject: "vm:120", Reason: "waits for node2"}}
+	later.Waits = []ha.Wait{{Subject: "vm:120", Reason: "waits for node3"}}
 	if notes := narrate(v, later); len(notes) != 1 || !strings.Contains(notes[0].text, "node3") {
 		t.Errorf("got %v", notes)
 	}
@@ -85,7 +105,7 @@ func TestNarrateTurns(t *testing.T) {
 	}{
 		{"cancel", from(ha.Draining), cancelling, "node1: being cancelled: what is on its way lands first"},
 		{"cancelled", cancelling, from(ha.Cancelled), "node1: maintenance cancelled"},
-		{"a guest appears", from(ha.Drained), from(ha.Draining), "node1: draining again: a guest appeared on it"},
+		{"a guest appears", from(ha.Drained), from(ha.Draining), "node1: draining again: a guest appeared on it, or maintenance mode was switched off"},
 		{"another one", from(ha.Ended), newer, `node1: a newer maintenance was asked for by bert ("replace a fan")|node1: maintenance requested by bert ("replace a fan")`},
 		{"deadline", from(ha.Draining), deadline, "node1: no new move after 14:30:00"},
 	} {

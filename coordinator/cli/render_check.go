@@ -45,19 +45,23 @@ func subjects(findings []ha.Finding) []string {
 // findingLines renders one finding. What is well is said by what was checked; what is
 // wrong by what was seen, as pve8to9 does, followed by what should be and what to do.
 func findingLines(st style, f ha.Finding, verbose bool) []string {
-	if f.Status == ha.Pass {
-		return passLines(st, f, verbose)
+	switch f.Status {
+	case ha.Pass:
+		return briefLines(st, f, f.Evidence, verbose)
+	case ha.Skip:
+		if f.Because != "" && !verbose {
+			return briefLines(st, f, "an effect of "+string(f.Because), false)
+		}
+		return briefLines(st, f, f.Evidence, verbose)
+	case ha.Notice, ha.Warn, ha.Fail, ha.Unknown:
 	}
 	text, detail := cmp.Or(f.Evidence, f.Title), "should be: "+f.Title
-	if f.Status == ha.Unknown || f.Status == ha.Skip {
+	if f.Status == ha.Unknown {
 		text, detail = f.Title, f.Evidence
 	}
 	lines := headline(st, f, text)
 	if detail != "" && f.Evidence != "" {
 		lines = append(lines, sentence(findingIndent, detail)...)
-	}
-	if f.Because != "" {
-		lines = append(lines, findingIndent+"an effect of "+string(f.Because))
 	}
 	if f.Remedy != "" {
 		lines = append(lines, sentence(findingIndent+"do: ", f.Remedy)...)
@@ -86,19 +90,25 @@ func headline(st style, f ha.Finding, text string) []string {
 	return lines
 }
 
-// passLines say what is well in one line, with what was seen if that fits into it.
-func passLines(st style, f ha.Finding, verbose bool) []string {
-	head := st.status(ha.Pass, "PASS") + ": " + f.Title
+// briefLines say in one line what asks for nothing, with what was seen if that fits into
+// it; verbose gives it lines of its own if not.
+func briefLines(st style, f ha.Finding, seen string, verbose bool) []string {
+	head := st.status(f.Status, string(f.Status)) + ": " + f.Title
+	var lines []string
 	switch {
-	case f.Evidence == "":
-		return []string{head}
-	case len("PASS: ")+width(f.Title)+width(f.Evidence)+3 <= lineWidth:
-		return []string{head + " (" + f.Evidence + ")"}
+	case seen == "":
+		lines = []string{head}
+	case len(f.Status)+len(": ")+width(f.Title)+width(seen)+3 <= lineWidth:
+		lines = []string{head + " (" + seen + ")"}
 	case verbose:
-		return append([]string{head}, sentence(findingIndent, f.Evidence)...)
+		lines = append([]string{head}, sentence(findingIndent, seen)...)
 	default:
-		return []string{head}
+		lines = []string{head}
 	}
+	if verbose && f.Because != "" {
+		lines = append(lines, findingIndent+"an effect of "+string(f.Because))
+	}
+	return lines
 }
 
 // docsAnchor is where a check is explained.

@@ -123,10 +123,8 @@ func progressMethod(g ha.GuestProgress) string {
 // it was away, as measured.
 func progressFor(g ha.GuestProgress, now time.Time) string {
 	switch {
-	case g.State == progressDone && g.Downtime > 0 && g.Method == ha.MethodLive:
-		return "paused " + span(g.Downtime)
 	case g.State == progressDone && g.Downtime > 0:
-		return "down " + span(g.Downtime)
+		return downtimeText(g)
 	case g.State == progressDone || g.Since.IsZero():
 		return ""
 	default:
@@ -136,7 +134,7 @@ func progressFor(g ha.GuestProgress, now time.Time) string {
 
 // progressNote is the guest's note, else the reason it waits for.
 func progressNote(g ha.GuestProgress, waits []ha.Wait) string {
-	if g.Note != "" {
+	if g.Note != "" || g.State == progressMoving {
 		return g.Note
 	}
 	w, _ := findBy(waits, func(w ha.Wait) bool { return w.Subject == g.SID.String() && !w.Blocked })
@@ -169,6 +167,7 @@ func leftLines(guests []ha.GuestProgress, waits []ha.Wait) []string {
 func summary(v ha.MaintenanceView) string {
 	var moved int
 	var pause, down ha.GuestProgress
+	var unknown []string
 	for _, g := range v.Guests {
 		if g.State != progressDone || g.Method == ha.MethodStays {
 			continue
@@ -179,6 +178,8 @@ func summary(v ha.MaintenanceView) string {
 			pause = g
 		case g.Method == ha.MethodRestart && g.Downtime > down.Downtime:
 			down = g
+		case g.Downtime == 0 && (g.Method == ha.MethodLive || g.Method == ha.MethodRestart):
+			unknown = append(unknown, g.SID.String())
 		}
 	}
 	if moved == 0 {
@@ -197,6 +198,9 @@ func summary(v ha.MaintenanceView) string {
 	}
 	if down.Downtime > 0 {
 		text += fmt.Sprintf("; longest downtime of a restart %s (%s %s)", span(down.Downtime), down.SID, down.Name)
+	}
+	if len(unknown) > 0 {
+		text += "; not measured: " + listed(unknown)
 	}
 	return text + "."
 }

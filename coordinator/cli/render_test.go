@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +34,7 @@ func TestRenderings(t *testing.T) {
 		"status_colour":             statusLines(style{on: true}, clusterStatus(), false),
 		"check":                     checkLines(plainStyle, readiness(), false, false),
 		"check_quiet":               checkLines(plainStyle, readiness(), true, false),
+		"check_verbose":             checkLines(plainStyle, readiness(), false, true),
 		"check_ready":               checkLines(plainStyle, ready, false, false),
 		"check_colour":              checkLines(style{on: true}, readiness(), false, false),
 		"plan":                      planLines(plainStyle, planView(), false),
@@ -75,13 +77,16 @@ func TestContainerMoveIsNeverCalledLive(t *testing.T) {
 	}
 }
 
-// A downtime that nobody measured is called that, and not zero.
+// A downtime that nobody measured is not told as zero, and is missed at the end.
 func TestUnmeasuredDowntimeIsNotZero(t *testing.T) {
-	for _, m := range []ha.Method{ha.MethodLive, ha.MethodRestart} {
-		got := doneText(ha.GuestProgress{Method: m, To: "node2"})
-		if !strings.Contains(got, "not measured") || strings.Contains(got, "0") {
-			t.Errorf("%s: %q", m, got)
-		}
+	v := drainStory()[5]
+	v.Guests = slices.Clone(v.Guests)
+	v.Guests[1].Downtime = 0
+	if got := doneText(v.Guests[1]); strings.Contains(got, "0") {
+		t.Errorf("got %q", got)
+	}
+	if got := summary(v); !strings.Contains(got, "not measured: ct:100") {
+		t.Errorf("got %q", got)
 	}
 }
 
