@@ -176,6 +176,8 @@ type verdict struct {
 	remedy   string
 	// targets are the targets it concerns; nil: all of them.
 	targets []string
+	// on is the node whose silence is why it is unknown: a failure there is its cause.
+	on ha.NodeName
 }
 
 func pass(subject, format string, args ...any) verdict {
@@ -225,7 +227,7 @@ func (j *judgement) add(c Check, severity ha.Status, verdicts []verdict) {
 		if f.Status == "" {
 			f.Status = severity
 		}
-		if because, ok := j.because(c, v.subject); ok && f.Status != ha.Pass && f.Status != ha.Skip {
+		if because, ok := j.because(c, v.subject, string(v.on)); ok && f.Status != ha.Pass && f.Status != ha.Skip {
 			f.Status, f.Because, f.Remedy = ha.Skip, because, ""
 		}
 		switch {
@@ -239,10 +241,10 @@ func (j *judgement) add(c Check, severity ha.Status, verdicts []verdict) {
 	}
 }
 
-// because finds the first cause of c on subject that fails.
-func (j *judgement) because(c Check, subject string) (ha.Code, bool) {
+// because finds the first cause of c on one of the subjects, or on the cluster, that fails.
+func (j *judgement) because(c Check, subjects ...string) (ha.Code, bool) {
 	for _, dep := range c.DependsOn {
-		for _, on := range []string{subject, clusterSubject} {
+		for _, on := range append(subjects, clusterSubject) {
 			if code, ok := j.causes[cause{dep, on}]; ok {
 				return code, true
 			}

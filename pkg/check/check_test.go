@@ -113,6 +113,13 @@ func TestADeadNodeIsOneFaultAndItsEffectsNameIt(t *testing.T) {
 			t.Errorf("%s on node1 is %s, but node1 is well: %s", f.Code, f.Status, f.Evidence)
 		}
 	}
+	// What is not known of a target that lies on the dead node is an effect as well.
+	moved := s
+	moved.Inventory.Guests = slices.Clone(s.Inventory.Guests)
+	setGuest(&moved, "ct:101", func(g *ha.Guest) { g.Node = "node3" })
+	if f, _ := find(check.Judge(moved, ha.CheckRequest{}), check.TargetDiskLocal, "core"); f.Status != ha.Skip || f.Because != check.NodeOffline {
+		t.Errorf("TARGET_DISK_LOCAL of a guest on the dead node is %s because %q, want SKIP because NODE_OFFLINE", f.Status, f.Because)
+	}
 	// With the votes of two, quorum 2, nothing more may be lost; and whether node3 really
 	// is dead, and runs nothing, nobody can see.
 	if f, _ := find(r, check.QuorumNoLossTolerated, "cluster"); f.Status != ha.Fail {

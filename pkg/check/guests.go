@@ -25,6 +25,7 @@ const (
 var (
 	inventoryCauses = []ha.Code{APINotAnswering, ClusterStandalone}
 	targetCauses    = after(inventoryCauses, TargetNotFound)
+	configCauses    = after(targetCauses, NodeOffline, AgentSilent) // of the node it lies on
 	guestParts      = []string{partGuests}
 )
 
@@ -34,33 +35,33 @@ var guestChecks = []Check{
 	{Code: TargetWrongType, Title: "the guest is of the declared type", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: targetCauses, parts: guestParts, target: targetWrongType},
 	{Code: TargetDiskLocal, Title: "the guest's disks are on shared storage", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: targetCauses, parts: []string{partGuests, partStorages}, target: targetDiskLocal},
+		DependsOn: configCauses, parts: []string{partGuests, partStorages}, target: targetDiskLocal},
 	{Code: TargetDiskUnavailable, Title: "the guest's disks can be reached from every node it may run on", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(targetCauses, TargetDiskLocal), parts: []string{partGuests, partStorages, partNodes}, target: targetDiskUnavailable},
+		DependsOn: after(configCauses, TargetDiskLocal), parts: []string{partGuests, partStorages, partNodes}, target: targetDiskUnavailable},
 	{Code: TargetLocalResource, Title: "nothing binds the guest to its node", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: targetCauses, parts: guestParts, target: targetLocalResource},
+		DependsOn: configCauses, parts: guestParts, target: targetLocalResource},
 	{Code: TargetLocked, Title: "the guest's configuration is not locked", Minimum: ha.Warn, Production: ha.Warn,
-		DependsOn: targetCauses, parts: guestParts, target: targetLocked},
+		DependsOn: configCauses, parts: guestParts, target: targetLocked},
 	{Code: TargetSnapshots, Title: "the guest has no snapshots", Minimum: ha.Notice, Production: ha.Notice,
-		DependsOn: targetCauses, parts: guestParts, target: targetSnapshots},
+		DependsOn: configCauses, parts: guestParts, target: targetSnapshots},
 	{Code: TargetNotOnPreferredNode, Title: "the guest is on its preferred node", Minimum: ha.Notice, Production: ha.Notice,
 		DependsOn: targetCauses, parts: guestParts, target: targetNotOnPreferredNode},
 }
 
-// config finds the guest's configuration in the report of the node it lies on, or says
-// why it is not known.
-func (w *world) config(m managed) (c ha.GuestConfig, why string, ok bool) {
+// config finds the guest's configuration in the report of the node it lies on, or an
+// UNKNOWN to answer with.
+func (w *world) config(m managed) (c ha.GuestConfig, v verdict, ok bool) {
 	if m.err != nil {
-		return c, m.err.Error(), false
+		return c, unknown("", "%v", m.err), false
 	}
 	r, why, ok := w.answered(m.guest.Node, ha.ProbeGuestConfigs)
-	if !ok {
-		return c, why, false
+	if ok {
+		c, ok = r.GuestConfig(m.guest.SID)
+		why = fmt.Sprintf("the agent on %s does not see the configuration of %s", m.guest.Node, m.guest.SID)
 	}
-	if c, ok = r.GuestConfig(m.guest.SID); !ok {
-		return c, fmt.Sprintf("the agent on %s does not see the configuration of %s", m.guest.Node, m.guest.SID), false
-	}
-	return c, "", true
+	v = unknown("", "%s", why)
+	v.on = m.guest.Node
+	return c, v, ok
 }
 
 // allowedNodes are the nodes a target may run on: the named ones if it is strict, else
@@ -91,9 +92,9 @@ func targetWrongType(_ *world, m managed) verdict {
 }
 
 func targetDiskLocal(w *world, m managed) verdict {
-	c, why, ok := w.config(m)
+	c, v, ok := w.config(m)
 	if !ok {
-		return unknown("", "%s", why)
+		return v
 	}
 	if len(c.Storages) == 0 {
 		return pass("", "%s has no disk", m.guest.SID)
@@ -125,9 +126,9 @@ func diskMove(sid ha.SID) string {
 // targetDiskUnavailable: the HA manager starts a guest without asking whether the node
 // reaches its disks (pve-ha-manager 5.2.0; series2 recordings, surprise 10).
 func targetDiskUnavailable(w *world, m managed) verdict {
-	c, why, ok := w.config(m)
+	c, v, ok := w.config(m)
 	if !ok {
-		return unknown("", "%s", why)
+		return v
 	}
 	allowed := w.allowedNodes(m)
 	var missing []string
@@ -149,9 +150,9 @@ func targetDiskUnavailable(w *world, m managed) verdict {
 }
 
 func targetLocalResource(w *world, m managed) verdict {
-	c, why, ok := w.config(m)
+	c, v, ok := w.config(m)
 	if !ok {
-		return unknown("", "%s", why)
+		return v
 	}
 	if len(c.Local) > 0 {
 		return broken("", fmt.Sprintf("%s: %s", m.guest.SID, strings.Join(c.Local, "; ")),
@@ -161,9 +162,9 @@ func targetLocalResource(w *world, m managed) verdict {
 }
 
 func targetLocked(w *world, m managed) verdict {
-	c, why, ok := w.config(m)
+	c, v, ok := w.config(m)
 	if !ok {
-		return unknown("", "%s", why)
+		return v
 	}
 	switch c.Lock {
 	case "":
@@ -180,10 +181,10 @@ func targetLocked(w *world, m managed) verdict {
 }
 
 func targetSnapshots(w *world, m managed) verdict {
-	c, why, ok := w.config(m)
+	c, v, ok := w.config(m)
 	switch {
 	case !ok:
-		return unknown("", "%s", why)
+		return v
 	case c.Snapshots > 0:
 		return broken("", fmt.Sprintf("%s has %d: they keep disks from being moved to another storage, and a container from some migrations", m.guest.SID, c.Snapshots),
 			"delete what is no longer needed; a snapshot is no backup")

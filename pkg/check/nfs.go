@@ -161,7 +161,7 @@ func nfsSourceDiffers(w *world) []verdict {
 		return []verdict{broken(clusterSubject, strings.Join(parts, "; ")+": a guest that moves would find another disk, or none",
 			"make the storage's server and export the same everywhere: pvesm config, findmnt "+st.Mount+" on each node")}
 	}
-	switch blind := w.blind(ha.ProbeNFS); {
+	switch blind := w.blind(ha.ProbeNFS, false); {
 	case len(blind) > 0:
 		return []verdict{unknown(clusterSubject, "%s", strings.Join(blind, "; "))}
 	case len(order) == 0:

@@ -32,7 +32,7 @@ var registrationChecks = []Check{
 	{Code: TargetInError, Title: "the HA manager has not given the target up", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: registeredCauses, parts: []string{partGuests, partResources, partHA}, target: targetInError},
 	{Code: TargetNotRunning, Title: "the target runs where the HA manager says", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(registeredCauses, HADisarmed, CRMMasterStale, TargetRequestState, TargetInError),
+		DependsOn: after(registeredCauses, NodeOffline, AgentSilent, HADisarmed, CRMMasterStale, TargetRequestState, TargetInError),
 		parts:     []string{partGuests, partResources, partHA}, target: targetNotRunning},
 	{Code: ResourceForeign, Title: "every HA resource is a declared target", Minimum: ha.Notice, Production: ha.Notice,
 		DependsOn: []ha.Code{APINotAnswering, PolicyMissing}, parts: resourceParts, cluster: resourceForeign},
@@ -130,7 +130,9 @@ func targetNotRunning(w *world, m managed) verdict {
 		return pass("", "%s on %s", r.SID, s.Node)
 	}
 	if _, why, ok := w.answered(s.Node, ha.ProbeGuests); !ok {
-		return unknown("", "%s should run on %s, but %s", r.SID, s.Node, why)
+		v := unknown("", "%s should run on %s, but %s", r.SID, s.Node, why)
+		v.on = s.Node
+		return v
 	}
 	if !s.Running {
 		return passing("", "%s was just given to %s and is not confirmed yet", r.SID, s.Node)

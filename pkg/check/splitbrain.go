@@ -37,7 +37,7 @@ func splitBrain(w *world) []verdict {
 		list = append(list, v)
 	}
 	slices.SortFunc(list, func(a, b verdict) int { return cmp.Compare(a.subject, b.subject) })
-	switch blind := w.blind(ha.ProbeGuests); {
+	switch blind := w.blind(ha.ProbeGuests, true); {
 	case len(blind) > 0:
 		list = append(list, unknown(clusterSubject, "%s", strings.Join(blind, "; ")))
 	case len(list) == 0:

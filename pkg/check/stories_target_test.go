@@ -78,7 +78,7 @@ var targetStories = map[ha.Code]story{
 	},
 	check.TargetDiskUnavailable: {
 		wrong:   func(s *ha.Snapshot) { s.Inventory.Storages[1].Nodes = []ha.NodeName{"node1", "node2"} },
-		subject: "media", says: "psw on node3", blind: func(s *ha.Snapshot) { silent(s, "node2") },
+		subject: "media", says: "psw on node3", blind: noProbe("node2", ha.ProbeGuestConfigs),
 	},
 	check.TargetLocalResource: {
 		wrong:   guestConfig("node2", func(c *ha.GuestConfig) { c.Local = []string{"hostpci0: passes a device through"} }),

@@ -193,14 +193,18 @@ func (w *world) answered(name ha.NodeName, probe string) (r ha.Report, why strin
 	return r, "", true
 }
 
-// blind lists why the view of all nodes is incomplete: who did not answer, and that
-// there may be nodes nobody knows of.
-func (w *world) blind(probe string) []string {
+// blind lists why the view of the nodes is incomplete: who did not answer, and that there
+// may be nodes nobody knows of. A node that is offline cannot answer; it counts only where
+// what it does unseen matters.
+func (w *world) blind(probe string, offline bool) []string {
 	var why []string
 	if reason, missing := w.lacks([]string{partNodes}); missing {
 		why = append(why, "which nodes there are is not known: "+reason)
 	}
 	for _, name := range w.nodes {
+		if n, member := w.s.Inventory.Node(name); member && !n.Online && !offline {
+			continue
+		}
 		if _, reason, ok := w.answered(name, probe); !ok {
 			why = append(why, reason)
 		}
