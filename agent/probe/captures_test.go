@@ -2,6 +2,7 @@ package probe
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"io/fs"
 	"maps"
 	"os"
@@ -281,6 +282,48 @@ func TestCaptures(t *testing.T) {
 			t.Error(err)
 		} else if string(recorded) != string(text) {
 			t.Errorf("%s is not what the captures say; see -update", file)
+		}
+	}
+}
+
+// TestCapturesOfHAFiles reads every version of the HA manager's status files that was
+// captured.
+func TestCapturesOfHAFiles(t *testing.T) {
+	dir := os.Getenv(capturesEnv)
+	if dir == "" {
+		t.Skipf("no %s: each shape of file is tested by TestHAFiles", capturesEnv)
+	}
+	for _, name := range []string{"recordings/ha-files.jsonl", "recordings/series2/ha-files.jsonl"} {
+		read := 0
+		for line := range strings.Lines(get(t, os.DirFS(dir), name)) {
+			var file struct {
+				File    string
+				Content *string
+			}
+			if err := json.Unmarshal([]byte(line), &file); err != nil {
+				t.Fatal(err)
+			}
+			var l ha.LocalHA
+			var err error
+			switch path.Base(file.File) {
+			case "lrm_status":
+				if file.Content != nil {
+					err = parseLRMStatus([]byte(*file.Content), &l)
+				}
+			case "manager_status":
+				if file.Content != nil {
+					err = parseManagerStatus([]byte(*file.Content), "pve2", &l)
+				}
+			default:
+				continue
+			}
+			read++
+			if file.Content != nil && (err != nil || l.LRMAt.IsZero() && l.MasterAt.IsZero()) {
+				t.Errorf("%s: %v: %+v in %s", name, err, l, *file.Content)
+			}
+		}
+		if read < 400 {
+			t.Errorf("only %d files in %s", read, name)
 		}
 	}
 }

@@ -133,8 +133,9 @@ func (c *children) run(ctx context.Context, what string, cmd *exec.Cmd) (out, co
 	stdout, stderr := &capped{max: outputMax}, &capped{max: complaintMax}
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = stdout, stderr, killMax
 
-	started, ended := make(chan error, 1), make(chan error, 1)
+	started, ended, over := make(chan error, 1), make(chan error, 1), make(chan struct{})
 	go func() {
+		defer close(over)
 		unlock := lockThread(cmd)
 		defer unlock()
 		err := cmd.Start()
@@ -160,7 +161,7 @@ func (c *children) run(ctx context.Context, what string, cmd *exec.Cmd) (out, co
 	limit := time.NewTimer(killMax)
 	defer limit.Stop()
 	select {
-	case <-ended:
+	case <-over:
 	case <-limit.C:
 	}
 	return nil, nil, context.Cause(ctx)

@@ -129,6 +129,38 @@ func FuzzSystem(f *testing.F) {
 	})
 }
 
+// Whatever lies in sysfs, no watchdog is made up: each has its folder.
+func FuzzWatchdog(f *testing.F) {
+	for _, name := range []string{"sys/class/watchdog/watchdog0/identity", "sys/class/watchdog/watchdog0/timeout", "etc/default/pve-ha-manager", "proc/modules"} {
+		seedFile(f, name)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		host := load(t, "busy.pve1")
+		for _, name := range []string{
+			"sys/class/watchdog/watchdog0/identity", "sys/class/watchdog/watchdog0/state", "sys/class/watchdog/watchdog0/timeout",
+			"sys/class/watchdog/watchdog0/timeleft", "sys/class/watchdog/watchdog0/nowayout", "sys/class/watchdog/watchdog0/bootstatus",
+			"etc/default/pve-ha-manager", "proc/modules", "sys/module/softdog/parameters/soft_noboot",
+		} {
+			host.add(name, text)
+		}
+		devices, err := watchdogDevices(host)
+		if len(devices) != 2 || err == nil && devices[0].Timeout < 0 {
+			t.Errorf("%+v, %v", devices, err)
+		}
+		if module, err := watchdogModule(host); err != nil || !strings.Contains(text, module) {
+			t.Errorf("module %q, %v", module, err)
+		}
+		if noboot, err := softNoboot(host); noboot && err != nil || noboot && strings.TrimSpace(text) != "1" && strings.TrimSpace(text) != "Y" {
+			t.Errorf("soft_noboot %t, %v", noboot, err)
+		}
+		for _, name := range watchdogModules([]byte(text)) {
+			if name == "" || !strings.Contains(text, name) {
+				t.Errorf("module %q", name)
+			}
+		}
+	})
+}
+
 func FuzzStatusFiles(f *testing.F) {
 	seedFile(f, "etc/pve/nodes/pve1/lrm_status")
 	seedFile(f, "etc/pve/ha/manager_status")

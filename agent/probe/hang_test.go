@@ -156,6 +156,18 @@ func TestHungMountCostsOnlyItself(t *testing.T) {
 	}
 }
 
+func TestMountThatCouldNotBeAskedIsUnknown(t *testing.T) {
+	host := load(t, "busy.pve1")
+	delete(host.statfs, "/mnt/pve/nas")
+	r := lookAt(t, host)
+	if why, unknown := r.Failed(ha.ProbeNFS); !unknown || !strings.Contains(why, "/mnt/pve/nas: ") {
+		t.Errorf("failures: %v", r.Failures)
+	}
+	if nas := mountOf(t, r, "/mnt/pve/nas"); nas.Answering || nas.Stuck != 0 {
+		t.Errorf("nobody knows: %+v", nas)
+	}
+}
+
 func TestMountThatIsGoneIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := newSick(load(t, "busy.pve1"), func(what string) bool { return what == "/mnt/pve/nas" })

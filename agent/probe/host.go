@@ -18,7 +18,8 @@ type Host interface {
 	ReadLink(name string) (string, error)
 	// Statfs asks the file system at an absolute path for its size, in bytes. On a dead NFS
 	// server it may hang: implementations return when ctx ends and never leave more than
-	// one call in flight per path.
+	// one call in flight per path. An *fs.PathError of the operation statfs is the file
+	// system's own answer; any other error means that it could not be asked.
 	Statfs(ctx context.Context, path string) (total, free uint64, err error)
 	// Run runs one of the commands on the allow-list and returns its standard output. A
 	// non-zero exit is an error that has ExitCode() int; the output is returned with it.

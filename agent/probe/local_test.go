@@ -155,8 +155,19 @@ func TestStatfsOfThisMachine(t *testing.T) {
 	if err != nil || total == 0 || free > total {
 		t.Errorf("total %d, free %d, %v", total, free, err)
 	}
-	if _, _, err := host.Statfs(t.Context(), "/does/not/exist"); err == nil || err.Error() != "no such file or directory" {
+	var said *fs.PathError
+	if _, _, err := host.Statfs(t.Context(), "/does/not/exist"); !errors.As(err, &said) || err.Error() != "statfs /does/not/exist: no such file or directory" {
 		t.Errorf("nothing there: %v", err)
+	}
+}
+
+// A child that cannot be started, or dies, is no answer of the file system.
+func TestStatfsThatCouldNotBeAsked(t *testing.T) {
+	for _, child := range [][]string{{"/does/not/exist"}, {"/bin/sh", "-c", "echo oops >&2; exit 1"}, {"/bin/sh", "-c", "kill -9 $$"}, {"/bin/sh", "-c", "echo hello"}} {
+		_, _, err := Local(LocalOptions{StatfsChild: child}).Statfs(t.Context(), "/")
+		if _, answered := ownAnswer(err); err == nil || answered {
+			t.Errorf("%q: %v", child, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"math"
 	"slices"
 	"sync"
@@ -45,7 +46,9 @@ func lookNFS(ctx context.Context, r *round) (facts, error) {
 			mounts[k].RTT = counters[m.Path].mean()
 		}
 	}
-	r.mounts.ask(ctx, r.host, mounts)
+	for k, err := range r.mounts.ask(ctx, r.host, mounts) {
+		missing.add(mounts[k].Path, err)
+	}
 	return func(report *ha.Report) { report.Mounts = mounts }, missing.err()
 }
 
@@ -63,14 +66,17 @@ type mountState struct {
 	silent time.Time
 }
 
-// ask fills in whether each mount answers. It takes statfsMax at the most.
-func (w *mountWatch) ask(ctx context.Context, h Host, mounts []ha.Mount) {
+// ask fills in whether each mount answers, and returns of each why it could not be asked.
+// It takes statfsMax at the most.
+func (w *mountWatch) ask(ctx context.Context, h Host, mounts []ha.Mount) []error {
 	w.forget(mounts)
+	faults := make([]error, len(mounts))
 	var all sync.WaitGroup
 	for k := range mounts {
-		all.Go(func() { w.askOne(ctx, h, &mounts[k]) })
+		all.Go(func() { faults[k] = w.askOne(ctx, h, &mounts[k]) })
 	}
 	all.Wait()
+	return faults
 }
 
 // forget drops what is remembered of mounts that are gone, unless a question is still out.
@@ -84,7 +90,7 @@ func (w *mountWatch) forget(mounts []ha.Mount) {
 	}
 }
 
-func (w *mountWatch) askOne(ctx context.Context, h Host, m *ha.Mount) {
+func (w *mountWatch) askOne(ctx context.Context, h Host, m *ha.Mount) error {
 	answers, silent := w.begin(ctx, h, m.Path)
 	patience := statfsMax
 	if !silent.IsZero() {
@@ -95,17 +101,13 @@ func (w *mountWatch) askOne(ctx context.Context, h Host, m *ha.Mount) {
 	select {
 	case a := <-answers:
 		if !a.silent {
-			m.Took, m.Answering = a.took, a.err == nil
-			m.Total, m.Free = a.total, a.free
-			if a.err != nil {
-				m.Error = bare(a.err).Error()
-			}
-			return
+			return a.describe(m)
 		}
 	case <-limit.C:
 	case <-ctx.Done():
 	}
 	m.Stuck = w.silence(m.Path)
+	return nil
 }
 
 // answer is what came of one question.
@@ -114,6 +116,30 @@ type answer struct {
 	took        time.Duration
 	err         error
 	silent      bool // nothing came back in time
+}
+
+// describe fills in what the answer says, and returns why the mount could not be asked: a
+// process that cannot be started says nothing about a server.
+func (a answer) describe(m *ha.Mount) error {
+	m.Took = a.took
+	if a.err == nil {
+		m.Answering, m.Total, m.Free = true, a.total, a.free
+		return nil
+	}
+	m.Error = bare(a.err).Error()
+	if _, answered := ownAnswer(a.err); answered {
+		return nil
+	}
+	return a.err
+}
+
+// ownAnswer returns what the file system itself said when it refused a statfs.
+func ownAnswer(err error) (said error, answered bool) {
+	var e *fs.PathError
+	if errors.As(err, &e) && e.Op == "statfs" {
+		return e.Err, true
+	}
+	return nil, false
 }
 
 // begin asks a mount, unless the last question to it is still out, and returns where the

@@ -112,11 +112,15 @@ func (r *recorder) Statfs(ctx context.Context, path string) (total, free uint64,
 	if errors.Is(err, context.DeadlineExceeded) {
 		return total, free, err
 	}
-	answer := recordedAnswer{total: total, free: free}
-	if err != nil {
-		answer.err = bare(err).Error()
+	said, answered := ownAnswer(err)
+	switch {
+	case answered:
+		r.note(func(n *Recording) { n.statfs[path] = recordedAnswer{err: said.Error()} })
+	case err != nil:
+		r.note(func(n *Recording) { delete(n.statfs, path) })
+	default:
+		r.note(func(n *Recording) { n.statfs[path] = recordedAnswer{total: total, free: free} })
 	}
-	r.note(func(n *Recording) { n.statfs[path] = answer })
 	return total, free, err
 }
 

@@ -83,12 +83,12 @@ func (r *Recording) Statfs(ctx context.Context, path string) (total, free uint64
 	answer, ok := r.statfs[path]
 	switch {
 	case !ok:
-		return 0, 0, &fs.PathError{Op: "statfs", Path: path, Err: fs.ErrNotExist}
+		return 0, 0, fmt.Errorf("statfs of %s is not in the recording", path)
 	case answer.hangs:
 		<-ctx.Done()
 		return 0, 0, ctx.Err()
 	case answer.err != "":
-		return 0, 0, errors.New(answer.err)
+		return 0, 0, &fs.PathError{Op: "statfs", Path: path, Err: errors.New(answer.err)}
 	}
 	return answer.total, answer.free, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -13,6 +14,10 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// statfsFailed is the child's exit code when the file system answered with an error, which
+// it then writes to standard error. No runtime or shell exits so by itself.
+const statfsFailed = 77
 
 // StatfsChildArgument, as the first argument, makes RunStatfsChild act.
 const StatfsChildArgument = "internal-statfs"
@@ -37,8 +42,8 @@ func (h *localHost) Statfs(ctx context.Context, path string) (total, free uint64
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, complaint, err := h.children.run(ctx, "statfs "+path, cmd)
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && len(complaint) > 0 {
-		return 0, 0, errors.New(strings.TrimSpace(string(complaint)))
+	if errors.As(err, &exit) && exit.ExitCode() == statfsFailed {
+		return 0, 0, &fs.PathError{Op: "statfs", Path: path, Err: errors.New(strings.TrimSpace(string(complaint)))}
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("statfs: %w", err)
@@ -78,7 +83,7 @@ func statfsChild(args []string, stdout, stderr io.Writer) (code int) {
 	_, err := retry(func() (int, error) { return 0, unix.Statfs(args[0], &s) })
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return 1
+		return statfsFailed
 	}
 	size := uint64(s.Frsize)
 	fmt.Fprintf(stdout, "%d %d\n", s.Blocks*size, s.Bavail*size)
