@@ -61,11 +61,15 @@ func systemVersion(of func(ha.System) string) func(ha.Report) (version, why stri
 }
 
 // compareVersion orders versions by their runs of digits as numbers and the rest as
-// text, which is enough for the versions of one package within a release.
+// text, which is enough for the versions of one package. Debian's tilde comes before
+// everything, even before the end: 9.0.0~2 is older than 9.0.0.
 func compareVersion(a, b string) int {
+	const tilde = "\x00"
+	a, b = strings.ReplaceAll(a, "~", tilde), strings.ReplaceAll(b, "~", tilde)
 	for a != "" && b != "" {
-		na, ra := run(a)
-		nb, rb := run(b)
+		var na, nb string
+		na, a = run(a)
+		nb, b = run(b)
 		va, errA := strconv.ParseUint(na, 10, 64)
 		vb, errB := strconv.ParseUint(nb, 10, 64)
 		c := cmp.Compare(na, nb)
@@ -75,20 +79,14 @@ func compareVersion(a, b string) int {
 		if c != 0 {
 			return c
 		}
-		a, b = ra, rb
 	}
-	// Debian's tilde sorts before everything, even before the end.
-	if tildeA, tildeB := strings.HasPrefix(a, "~"), strings.HasPrefix(b, "~"); tildeA != tildeB {
-		return cmp.Compare(btoi(tildeB), btoi(tildeA))
-	}
-	return cmp.Compare(len(a), len(b))
-}
-
-func btoi(b bool) int {
-	if b {
+	switch {
+	case strings.HasPrefix(a, tilde):
+		return -1
+	case strings.HasPrefix(b, tilde):
 		return 1
 	}
-	return 0
+	return cmp.Compare(len(a), len(b))
 }
 
 // run cuts the first run of digits, or of anything else, off s.
