@@ -52,7 +52,7 @@ func Allowed(name string, args ...string) bool {
 	return false
 }
 
-// CommandError is a command that exited with something else than 0, or could not run.
+// CommandError is a command that exited with something else than 0.
 type CommandError struct {
 	// Name is the command's.
 	Name string
