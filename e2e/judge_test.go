@@ -159,6 +159,14 @@ func (w *chaos) open() []ha.MaintenanceView {
 // judge demands what must hold at every instant.
 func (w *chaos) judge() {
 	if twice := w.sim.DoubleRun(); len(twice) > 0 {
+		for _, e := range w.sim.Events() {
+			if e.SID == twice[0].SID {
+				w.say("truth: %6.1f %s %s %s", e.At.Sub(w.began).Seconds(), e.Node, e.SID, e.What)
+			}
+		}
+		for _, x := range w.sim.Tasks() {
+			w.say("task: %+v", x)
+		}
 		w.fail("%s ran on %v at once", twice[0].SID, twice[0].Nodes)
 	}
 	draining := 0

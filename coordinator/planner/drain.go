@@ -247,6 +247,10 @@ func (w *world) begin(m *ha.Maintenance, p *ha.Plan, d departure, placed map[ha.
 	if svc, ok := w.Inventory.HA.Service(sid); ok && d.managed && (svc.Moving() || svc.Command != "") {
 		return false // waitForMoves has said so
 	}
+	if t, busy := w.atWork(sid); busy {
+		p.Wait(sid.String(), "a %s task is at work on it since %s", t.Type, t.Started.Format(time.TimeOnly))
+		return false
+	}
 	to := placed[sid]
 	if reason := why[sid]; reason != "" {
 		p.Block(sid.String(), reason, placeFix(sid, reason))

@@ -139,6 +139,11 @@ func (w *world) moveFailed(mv ha.Move) string {
 	if other := w.elsewhere(mv); other != "" {
 		return "it is on " + string(other) + " instead"
 	}
+	if _, seen := w.FreshReport(mv.From); !seen {
+		// A node that is cut off may still be at work on it, and its tasks are not shown: what
+		// is not known has not failed. It is resolved when the guest is seen somewhere.
+		return ""
+	}
 	gone := mv.To != "" && !w.online(mv.To)
 	switch {
 	case gone && age > taskClockSlack:
@@ -165,6 +170,16 @@ func (w *world) elsewhere(mv ha.Move) ha.NodeName {
 		}
 	}
 	return ""
+}
+
+// atWork returns the Proxmox task that is working on a guest just now.
+func (w *world) atWork(sid ha.SID) (ha.Task, bool) {
+	for _, t := range w.tasksOf[strconv.Itoa(sid.ID)] {
+		if t.Ended.IsZero() && t.Status == "" {
+			return t, true
+		}
+	}
+	return ha.Task{}, false
 }
 
 // hasPart: an HA move shows as the tasks its LRM runs.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -15,6 +16,12 @@ import (
 // there are guests; the rest is for the packed little cluster, where order decides. A
 // search cut short answers "no room" for a case that may have had one: safe, and rare.
 const searchStepsMax = 20_000
+
+// rearmTime: a node that was fenced cannot take its own lock, and so cannot arm its
+// watchdog, until the lock the master took has expired after 120 s (pve-ha-behaviour
+// experiment E10). A guest moved to it meanwhile would run there unprotected: if the node
+// were cut off, it would run twice.
+const rearmTime = 150 * time.Second
 
 // A unit is what must find a place together: one guest, or the members of a positive
 // resource-affinity set, which the HA manager moves as one.
@@ -289,6 +296,9 @@ func (w *world) judgeNode(node ha.NodeName) string {
 	}
 	if r.System.PmxcfsMounted && !r.System.PmxcfsWritable {
 		return "its /etc/pve is read-only: no quorum there"
+	}
+	if _, failed := r.Failed("watchdog"); !failed && w.usesHA() && !r.Watchdog.MuxActive && r.System.Uptime > 0 && r.System.Uptime < rearmTime {
+		return fmt.Sprintf("it booted %s ago and its watchdog is not armed yet", short(r.System.Uptime))
 	}
 	return ""
 }

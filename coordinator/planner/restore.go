@@ -286,6 +286,9 @@ func (w *world) notHomeYet(m *ha.Maintenance, a arrival, busy int) (why string, 
 			return "the HA manager is about to bring it back by itself", false, ""
 		}
 	}
+	if t, working := w.atWork(sid); working {
+		return fmt.Sprintf("a %s task is at work on it since %s", t.Type, t.Started.Format(time.TimeOnly)), false, ""
+	}
 	if b := w.haTrouble(a.guest); b != nil {
 		return b.Reason, true, b.Fix
 	}

@@ -20,6 +20,9 @@ func View(m ha.Maintenance, p ha.Plan, s ha.Snapshot) ha.MaintenanceView {
 	for _, h := range m.Homes {
 		v.Guests = append(v.Guests, w.progress(m, h, p.Waits))
 	}
+	if m.Phase == ha.Requested || m.Phase == ha.Draining || m.Phase == ha.Drained {
+		v.Guests = append(v.Guests, w.stayers(m)...)
+	}
 	// A restore also brings home targets that were never drained from here.
 	for _, mv := range m.Moves {
 		if _, home := m.Home(mv.SID); !home && !slices.ContainsFunc(v.Guests, func(g ha.GuestProgress) bool { return g.SID == mv.SID }) {
@@ -27,6 +30,21 @@ func View(m ha.Maintenance, p ha.Plan, s ha.Snapshot) ha.MaintenanceView {
 		}
 	}
 	return v
+}
+
+// stayers are the guests that run on the node and stay there by choice.
+func (w *world) stayers(m ha.Maintenance) []ha.GuestProgress {
+	if !w.online(m.Node) {
+		return nil
+	}
+	var out []ha.GuestProgress
+	for _, d := range w.departures(m.Node, m.Options) {
+		if _, known := m.Home(d.guest.SID); !known && d.left && d.running && d.blocker == nil {
+			out = append(out, ha.GuestProgress{SID: d.guest.SID, Name: cmp.Or(d.target.Name, d.guest.Name), Method: ha.MethodStays,
+				From: m.Node, State: "stays", Note: d.reason})
+		}
+	}
+	return out
 }
 
 // progress is one guest's line.

@@ -287,7 +287,7 @@ func (mv *moving) containerStuck() string {
 // abort ends a container's move; one that was stopped for it is started again here.
 func (mv *moving) abort(why string) {
 	mv.unlock()
-	if mv.running && !mv.n.executing(mv.g.id) {
+	if mv.running && !mv.n.executing(mv.g.id) && mv.g.node == mv.n.name {
 		mv.n.startGuest(mv.g, system, nil)
 	}
 	mv.stampf("ERROR: migration aborted (duration %s): %s", mv.duration(), why)
@@ -296,6 +296,13 @@ func (mv *moving) abort(why string) {
 
 // prepare finds what forbids the move: things the API accepted without looking.
 func (mv *moving) prepare() string {
+	for _, t := range mv.n.tasks {
+		if t != mv.task && t.typ == mv.typ && t.id == mv.id && t.status == "" {
+			// A container's configuration is not marked as locked while it is being shut down
+			// for a move, but its lock file is held.
+			return fmt.Sprintf("can't lock file '/run/lock/%s/pve-config-%d.lock' - got timeout", mv.g.kind, mv.g.id)
+		}
+	}
 	if lock := mv.g.conf["lock"]; lock != "" {
 		return fmt.Sprintf("%s is locked (%s)", mv.g.kind.word(), lock)
 	}
