@@ -114,6 +114,9 @@ func (c Config) Validate() error {
 			fault("gossip has no peers: want the gossip address of at least one other member (host:port)")
 		}
 		folder("gossip key file", g.KeyFile)
+		if g.Preset != "" && g.Preset != gossip.LAN && g.Preset != gossip.Local {
+			fault("gossip preset %q: want %s or %s", g.Preset, gossip.LAN, gossip.Local)
+		}
 	} else if g.Advertise != "" || g.KeyFile != "" || len(g.Peers) > 0 {
 		fault("gossip is configured but has no address to listen at: want a bind address (host:port)")
 	}

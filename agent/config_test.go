@@ -11,7 +11,7 @@ import (
 // valid is a configuration without a fault.
 func valid() Config {
 	c := DefaultConfig()
-	c.Node, c.Coordinators = "node1", []string{"10.10.0.1:8007", "node2:8007", "[fd00::1]:8007"}
+	c.Node, c.Coordinators = "node1", []string{"10.10.0.1:7443", "node2:7443", "[fd00::1]:7443"}
 	return c
 }
 
@@ -37,15 +37,18 @@ func TestFaultsOfAConfigurationSayWhatWouldBeRight(t *testing.T) {
 		{"a node with its domain", func(c *Config) { c.Node = "node1.example.org" }, "want the host name without domain"},
 		{"nobody to dial", func(c *Config) { c.Coordinators = nil }, "no coordinator can be found"},
 		{"an address without port", func(c *Config) { c.Coordinators[1] = "node2" }, `coordinator "node2": want host:port`},
-		{"an address without host", func(c *Config) { c.Coordinators[1] = ":8007" }, "the host is missing"},
-		{"a URL", func(c *Config) { c.Coordinators[1] = "https://node2:8007" }, "want host:port"},
-		{"a port that is none", func(c *Config) { c.Coordinators[1] = "node2:80070" }, "want a number from 1 to 65535"},
+		{"an address without host", func(c *Config) { c.Coordinators[1] = ":7443" }, "the host is missing"},
+		{"a URL", func(c *Config) { c.Coordinators[1] = "https://node2:7443" }, "want host:port"},
+		{"a port that is none", func(c *Config) { c.Coordinators[1] = "node2:74430" }, "want a number from 1 to 65535"},
 		{"a relative folder", func(c *Config) { c.StateDir = "state" }, `state folder "state": want an absolute path`},
 		{"too often", func(c *Config) { c.Interval = 10 * time.Millisecond }, "want between 1s and"},
 		{"too seldom", func(c *Config) { c.Interval = time.Minute }, "three reports fit into the 20s"},
 		{"gossip at a name", func(c *Config) {
 			c.Gossip = GossipConfig{Bind: "node1:8008", KeyFile: "/k", Peers: []string{"node2:8008"}}
 		}, "want IP:port"},
+		{"gossip of another kind", func(c *Config) {
+			c.Gossip = GossipConfig{Bind: "0.0.0.0:8008", KeyFile: "/k", Peers: []string{"node2:8008"}, Preset: "wan"}
+		}, `gossip preset "wan": want lan or local`},
 		{"gossip with itself", func(c *Config) { c.Gossip = GossipConfig{Bind: "0.0.0.0:8008", KeyFile: "/k"} }, "gossip has no peers"},
 		{"gossip without encryption", func(c *Config) { c.Gossip = GossipConfig{Bind: "0.0.0.0:8008", Peers: []string{"node2:8008"}} }, "gossip key file"},
 		{"gossip that listens nowhere", func(c *Config) { c.Gossip.Peers = []string{"node2:8008"} }, "has no address to listen at"},
@@ -74,8 +77,8 @@ func TestEveryFaultIsNamedAtOnce(t *testing.T) {
 // Gossip tells where a coordinator is now; what is configured may be old, but is all there
 // is until gossip has somebody to talk to.
 func TestWhereToDial(t *testing.T) {
-	got := strings.Join(addresses([]string{"10.10.0.9:8007", "10.10.0.7:8007"}, []string{"10.10.0.7:8007", "10.10.0.5:8007"}), " ")
-	if want := "10.10.0.9:8007 10.10.0.7:8007 10.10.0.5:8007"; got != want {
+	got := strings.Join(addresses([]string{"10.10.0.9:7443", "10.10.0.7:7443"}, []string{"10.10.0.7:7443", "10.10.0.5:7443"}), " ")
+	if want := "10.10.0.9:7443 10.10.0.7:7443 10.10.0.5:7443"; got != want {
 		t.Errorf("it dials %s, want %s", got, want)
 	}
 }

@@ -82,7 +82,7 @@ func newAgent(t *testing.T, m *machine, stateDir string) *Agent {
 	return New(c, m, slog.New(slog.DiscardHandler))
 }
 
-const here = "coordinator:8007"
+const here = "coordinator:7443"
 
 // A desk is a coordinator reduced to what agents see of it.
 type desk struct {

@@ -8,10 +8,10 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/casaeureka/psw-ha/agent/probe"
+	"github.com/casaeureka/psw-ha/pkg/settings"
 )
 
 func main() {
@@ -19,22 +19,11 @@ func main() {
 	if code, handled := probe.RunStatfsChild(os.Args[1:]); handled {
 		os.Exit(code)
 	}
-	env := environment(os.Environ())
+	env := settings.Environment(os.Environ())
 	limitResources(env)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := app{env: env, stdout: os.Stdout, stderr: os.Stderr, hostname: os.Hostname,
 		host: func() probe.Host { return probe.Local(probe.LocalOptions{}) }}
 	os.Exit(a.main(ctx, os.Args[1:]))
-}
-
-// environment is the environment by key.
-func environment(list []string) map[string]string {
-	env := make(map[string]string, len(list))
-	for _, line := range list {
-		if key, value, ok := strings.Cut(line, "="); ok {
-			env[key] = value
-		}
-	}
-	return env
 }

@@ -1,65 +1,54 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/casaeureka/psw-ha/agent"
+	"github.com/casaeureka/psw-ha/pkg/gossip"
 	"github.com/casaeureka/psw-ha/pkg/ha"
+	"github.com/casaeureka/psw-ha/pkg/settings"
 )
 
 // configFile is read if it exists. A packaged unit names it as its EnvironmentFile too.
 const configFile = "/etc/psw-ha/agent.env"
 
-// settings are the agent's configuration and what concerns this program only.
-type settings struct {
+// config is the agent's configuration and what concerns this program only.
+type config struct {
 	agent.Config
 	logLevel slog.Level
 }
 
-// A setting can be written in the configuration file and the environment by its key, and
-// on the command line by its flag. Later ones win.
-type setting struct {
-	key   string
-	flag  string
-	usage string
-	set   func(s *settings, value string) error
+type setting = settings.Setting[config]
+
+// text is a setting that is taken as it is, words one that is a list.
+func text(key, flag, usage string, field func(*config) *string) setting {
+	return setting{Key: key, Flag: flag, Usage: usage, Set: func(c *config, v string) error { *field(c) = v; return nil }}
+}
+
+func words(key, flag, usage string, field func(*config) *[]string) setting {
+	return setting{Key: key, Flag: flag, Usage: usage, Set: func(c *config, v string) error { *field(c) = settings.Words(v); return nil }}
 }
 
 // allSettings is everything that can be set.
 var allSettings = []setting{
-	{"PSW_HA_NODE", "node", "this node's `NAME` (default: the host name without domain)",
-		func(s *settings, v string) error { s.Node = ha.NodeName(v); return nil }},
-	{"PSW_HA_COORDINATORS", "coordinators", "where a coordinator may answer: `HOST:PORT,…`",
-		func(s *settings, v string) error { s.Coordinators = words(v); return nil }},
-	{"PSW_HA_TLS_DIR", "tls", "`DIR` with ca.crt, agent.crt and agent.key",
-		func(s *settings, v string) error { s.TLSDir = v; return nil }},
-	{"PSW_HA_STATE_DIR", "state", "`DIR` where the agent remembers which coordinator it obeys",
-		func(s *settings, v string) error { s.StateDir = v; return nil }},
-	{"PSW_HA_INTERVAL", "interval", "`TIME` between two reports",
-		func(s *settings, v string) (err error) { s.Interval, err = time.ParseDuration(v); return err }},
-	{"PSW_HA_GOSSIP_BIND", "gossip-bind", "listen for gossip at `IP:PORT`; without it there is no gossip",
-		func(s *settings, v string) error { s.Gossip.Bind = v; return nil }},
-	{"PSW_HA_GOSSIP_ADVERTISE", "gossip-advertise", "be reached for gossip at `IP:PORT`",
-		func(s *settings, v string) error { s.Gossip.Advertise = v; return nil }},
-	{"PSW_HA_GOSSIP_KEY_FILE", "gossip-key-file", "`FILE` with the gossip key",
-		func(s *settings, v string) error { s.Gossip.KeyFile = v; return nil }},
-	{"PSW_HA_GOSSIP_PEERS", "gossip-peers", "other members of gossip: `HOST:PORT,…`",
-		func(s *settings, v string) error { s.Gossip.Peers = words(v); return nil }},
-	{"PSW_HA_LOG_LEVEL", "log-level", "`LEVEL` of what is logged: debug, info, warn or error",
-		func(s *settings, v string) error { return s.logLevel.UnmarshalText([]byte(v)) }},
-}
-
-// words splits a list at commas and white space.
-func words(v string) []string {
-	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
+	{Key: "PSW_HA_NODE", Flag: "node", Usage: "this node's `NAME` (default: the host name without domain)",
+		Set: func(c *config, v string) error { c.Node = ha.NodeName(v); return nil }},
+	words("PSW_HA_COORDINATORS", "coordinators", "where a coordinator may answer: `HOST:PORT,…`", func(c *config) *[]string { return &c.Coordinators }),
+	text("PSW_HA_TLS_DIR", "tls", "`DIR` with ca.crt, agent.crt and agent.key", func(c *config) *string { return &c.TLSDir }),
+	text("PSW_HA_STATE_DIR", "state", "`DIR` where the agent remembers which coordinator it obeys", func(c *config) *string { return &c.StateDir }),
+	{Key: "PSW_HA_INTERVAL", Flag: "interval", Usage: "`TIME` between two reports, until a coordinator says otherwise",
+		Set: func(c *config, v string) (err error) { c.Interval, err = time.ParseDuration(v); return err }},
+	text("PSW_HA_GOSSIP_BIND", "gossip-bind", "listen for gossip at `IP:PORT`; without it there is no gossip", func(c *config) *string { return &c.Gossip.Bind }),
+	text("PSW_HA_GOSSIP_ADVERTISE", "gossip-advertise", "be reached for gossip at `IP:PORT`", func(c *config) *string { return &c.Gossip.Advertise }),
+	text("PSW_HA_GOSSIP_KEY_FILE", "gossip-key-file", "`FILE` with the gossip key", func(c *config) *string { return &c.Gossip.KeyFile }),
+	words("PSW_HA_GOSSIP_PEERS", "gossip-peers", "other members of gossip: `HOST:PORT,…`", func(c *config) *[]string { return &c.Gossip.Peers }),
+	{Key: "PSW_HA_GOSSIP_PRESET", Flag: "gossip-preset", Usage: "`lan`, or local if everything is on one machine",
+		Set: func(c *config, v string) error { c.Gossip.Preset = gossip.Preset(v); return nil }},
+	{Key: "PSW_HA_LOG_LEVEL", Flag: "log-level", Usage: "`LEVEL` of what is logged: debug, info, warn or error",
+		Set: func(c *config, v string) error { return c.logLevel.UnmarshalText([]byte(v)) }},
 }
 
 // settingFlags gives a command a flag for every setting.
@@ -68,76 +57,31 @@ func settingFlags(cmd *cobra.Command) {
 	f.SortFlags = false
 	f.String("config", configFile, "read `FILE` of KEY=value lines")
 	for _, s := range allSettings {
-		f.String(s.flag, "", s.usage+" ["+s.key+"]")
+		f.String(s.Flag, "", s.Usage+" ["+s.Key+"]")
 	}
 }
 
-// load gathers the settings: file, then environment, then flags.
-func (a app) load(cmd *cobra.Command) (settings, error) {
-	s := settings{Config: agent.DefaultConfig()}
+// load gathers the configuration: file, then environment, then flags.
+func (a app) load(cmd *cobra.Command) (config, error) {
+	c := config{Config: agent.DefaultConfig()}
 	var err error
-	if s.Node, err = a.node(); err != nil {
-		return s, err
+	if c.Node, err = a.node(); err != nil {
+		return c, err
 	}
-	file, _ := cmd.Flags().GetString("config")
-	if err := s.loadFile(file, cmd.Flags().Changed("config")); err != nil {
-		return s, err
+	flags := cmd.Flags()
+	file, _ := flags.GetString("config")
+	err = settings.Load(allSettings, settings.Sources{
+		File: file, Asked: flags.Changed("config"), Env: a.env,
+		Flag: func(name string) (string, bool) {
+			v, _ := flags.GetString(name)
+			return v, flags.Changed(name)
+		},
+	}, &c)
+	if err == nil {
+		err = c.Validate()
 	}
-	for _, one := range allSettings {
-		if v, ok := a.env[one.key]; ok {
-			if err := one.set(&s, v); err != nil {
-				return s, ha.Errorf(ha.Invalid, "%s in the environment: %w", one.key, err)
-			}
-		}
-		if cmd.Flags().Changed(one.flag) {
-			v, _ := cmd.Flags().GetString(one.flag)
-			if err := one.set(&s, v); err != nil {
-				return s, ha.Errorf(ha.Invalid, "--%s: %w", one.flag, err)
-			}
-		}
+	if err != nil {
+		return c, ha.Errorf(ha.Invalid, "%w\nsettings are read from %s, the environment (PSW_HA_…) and flags: see psw-agent run --help", err, file)
 	}
-	if err := s.Validate(); err != nil {
-		return s, fmt.Errorf("%w\nsettings are read from %s, the environment (PSW_HA_…) and flags: see psw-agent run --help", err, file)
-	}
-	return s, nil
-}
-
-// loadFile reads a configuration file. The one we look for by ourselves may be missing.
-func (s *settings) loadFile(file string, asked bool) error {
-	data, err := os.ReadFile(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !asked:
-		return nil
-	case err != nil:
-		return ha.Errorf(ha.Invalid, "no configuration: %w", err)
-	}
-	var faults []error
-	for _, l := range envLines(string(data)) {
-		fault := l.err
-		if fault == nil {
-			fault = s.setKey(l.key, l.value)
-		}
-		if fault != nil {
-			faults = append(faults, ha.Errorf(ha.Invalid, "%s:%d: %w", file, l.number, fault))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-// setKey sets one key of a file. Keys that are not ours (GOMEMLIMIT, GOGC) are left to
-// systemd, which reads the same file; a mistyped key of ours is a fault.
-func (s *settings) setKey(key, value string) error {
-	for _, one := range allSettings {
-		if one.key == key {
-			return one.set(s, value)
-		}
-	}
-	if !strings.HasPrefix(key, "PSW_HA_") {
-		return nil
-	}
-	keys := make([]string, len(allSettings))
-	for k, one := range allSettings {
-		keys[k] = one.key
-	}
-	return fmt.Errorf("there is no %s: want one of %s", key, strings.Join(keys, ", "))
+	return c, nil
 }
