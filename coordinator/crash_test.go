@@ -151,6 +151,14 @@ func TestALostAnswerIsNotAskedAgain(t *testing.T) {
 		w := newWorld(t, home()).settled()
 		w.sim.LoseAnswers(1, "/migrate")
 		w.drain("node1")
+		w.step()
+		if moves := w.view("node1").Maintenance.Moves; len(moves) != 1 || !moves[0].Open() {
+			t.Errorf("moves = %+v; want only the one without an answer, open", moves)
+		}
+		w.step()
+		if moves := w.view("node1").Maintenance.Moves; len(moves) != 3 {
+			t.Errorf("moves = %+v; want that the others were asked on the next tick", moves)
+		}
 		w.until(10*time.Minute, "safe node", func() bool { return w.view("node1").Safe })
 		eachMovedOnce(t, w)
 		if w.count(ha.EventFailed, "no answer: ") != 1 || w.count(ha.EventFailed, "not asked: ") != 1 {
@@ -202,7 +210,7 @@ func TestNothingIsDoneThatCannotBeWrittenDown(t *testing.T) {
 		if asked := w.asked(); len(asked) > 0 {
 			t.Errorf("asked: %q; want nothing", asked)
 		}
-		if st, err := w.c.Status(t.Context()); err != nil || !strings.Contains(strings.Join(st.Warnings, "\n"), why) {
+		if st, err := w.c.Status(t.Context(), nil); err != nil || !strings.Contains(strings.Join(st.Warnings, "\n"), why) {
 			t.Errorf("status warns of %q, %v; want %q", st.Warnings, err, why)
 		}
 		w.crash()

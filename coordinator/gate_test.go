@@ -89,7 +89,7 @@ func TestAnOvertakenCoordinatorOnlyObserves(t *testing.T) {
 				if n := w.count(ha.EventSuperseded, "node3"); n != 1 {
 					t.Errorf("the journal says it %d times", n)
 				}
-				st, err := w.c.Status(t.Context())
+				st, err := w.c.Status(t.Context(), nil)
 				if err != nil || !strings.Contains(strings.Join(st.Warnings, "\n"), "only observes") {
 					t.Errorf("status warns of %q, %v", st.Warnings, err)
 				}

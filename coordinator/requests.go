@@ -14,8 +14,11 @@ import (
 )
 
 // Status is the answer of `psw ha status`, from what is known at this moment.
-func (c *Coordinator) Status(context.Context) (ha.ClusterStatus, error) {
+func (c *Coordinator) Status(_ context.Context, p *ha.Policy) (ha.ClusterStatus, error) {
 	s, v := c.snapshot()
+	if p != nil {
+		s.Policy = *p
+	}
 	st := planner.Status(s)
 	for _, b := range c.closed(s) {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("the coordinator does not act: %s; %s", b.Reason, b.Fix))

@@ -35,7 +35,7 @@ Exit code 0 says that it could be asked, not that all is well: that is psw ha ch
 }
 
 func (a *app) status(ctx context.Context, op *rpc.Operator) error {
-	s, err := op.Status(ctx)
+	s, err := op.Status(ctx, a.knownPolicy())
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (a *app) watchStatus(ctx context.Context, op *rpc.Operator) error {
 	a.openScreen()
 	return keepAsking(ctx, a.warnLine, func(answered func()) error {
 		for {
-			s, err := op.Status(ctx)
+			s, err := op.Status(ctx, a.knownPolicy())
 			if err != nil {
 				return err
 			}

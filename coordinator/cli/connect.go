@@ -175,3 +175,13 @@ func (a *app) policy() (*ha.Policy, error) {
 	}
 	return &p.Policy, nil
 }
+
+// knownPolicy is the project's if it can be read. The status of a cluster is shown even
+// with a broken network.yml; then the coordinator's own copy counts.
+func (a *app) knownPolicy() *ha.Policy {
+	p, err := a.policy()
+	if err != nil {
+		return nil
+	}
+	return p
+}

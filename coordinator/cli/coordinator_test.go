@@ -59,7 +59,7 @@ func (w *world) note(format string, args ...any) {
 	w.asked = append(w.asked, fmt.Sprintf(format, args...))
 }
 
-func (w *world) Status(context.Context) (ha.ClusterStatus, error) {
+func (w *world) Status(context.Context, *ha.Policy) (ha.ClusterStatus, error) {
 	return w.status[w.turn("status", len(w.status))], nil
 }
 

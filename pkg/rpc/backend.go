@@ -20,8 +20,8 @@ type Backend interface {
 	// OrderDone is an agent's answer to an order.
 	OrderDone(ctx context.Context, r ha.OrderResult) error
 
-	// Status is the answer of `psw ha status`.
-	Status(ctx context.Context) (ha.ClusterStatus, error)
+	// Status is the answer of `psw ha status`, seen with a policy (nil: the stored one).
+	Status(ctx context.Context, p *ha.Policy) (ha.ClusterStatus, error)
 	// Check judges readiness on the newest snapshot.
 	Check(ctx context.Context, r ha.CheckRequest) (ha.Readiness, error)
 	// Plan compares a policy (nil: the stored one) with what is registered. It changes nothing.

@@ -63,8 +63,8 @@ func call[Req, Resp, M, T any](ctx context.Context, o *Operator, ask func(contex
 }
 
 // Status is the cluster at a glance.
-func (o *Operator) Status(ctx context.Context) (ha.ClusterStatus, error) {
-	return call(ctx, o, o.api.Status, &hav1.StatusRequest{}, (*hav1.StatusResponse).GetStatus, (*decoder).clusterStatus)
+func (o *Operator) Status(ctx context.Context, p *ha.Policy) (ha.ClusterStatus, error) {
+	return call(ctx, o, o.api.Status, legible(&hav1.StatusRequest{Policy: encodePolicy(p)}), (*hav1.StatusResponse).GetStatus, (*decoder).clusterStatus)
 }
 
 // Check judges readiness.

@@ -36,7 +36,7 @@ func TestAnOperatorAsksAndIsAnswered(t *testing.T) {
 		n.serve(t, here, d, p.server())
 		o, ctx := alice(t, p, n), t.Context()
 
-		status, err := o.Status(ctx)
+		status, err := o.Status(ctx, nil)
 		want(t, "Status", err, status.Cluster, "home")
 		readiness, err := o.Check(ctx, ha.CheckRequest{Target: "media"})
 		want(t, "Check", err, readiness.Findings[0].Subject, "media")
@@ -140,7 +140,7 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 		}
 		for _, test := range tests {
 			d.err = test.err
-			_, err := o.Status(t.Context())
+			_, err := o.Status(t.Context(), nil)
 			text := strings.ToValidUTF8(test.err.Error(), "\uFFFD")
 			if ha.KindOf(err) != test.kind || err.Error() != text {
 				t.Errorf("%v arrives as %v of kind %q, want kind %q", test.err, err, ha.KindOf(err), test.kind)
@@ -168,7 +168,7 @@ func TestAPanicIsAnError(t *testing.T) {
 		p, n, d := newPKI(t), &lan{}, &desk{panics: true}
 		n.serve(t, here, d, p.server())
 		o := alice(t, p, n)
-		_, err := o.Status(t.Context())
+		_, err := o.Status(t.Context(), nil)
 		if ha.KindOf(err) != ha.Internal || !strings.Contains(err.Error(), "Status") || strings.Contains(err.Error(), "bug") {
 			t.Errorf("a panic arrives as %v of kind %q, want Internal, naming the call and not the panic", err, ha.KindOf(err))
 		}
@@ -184,7 +184,7 @@ func TestWhenNoCoordinatorAnswers(t *testing.T) {
 		p, n := newPKI(t), &lan{}
 		n.serve(t, "node2:8007", &desk{}, newPKI(t).server()) // of another cluster
 		o := alice(t, p, n, "node1:8007", "node2:8007")
-		_, err := o.Status(t.Context())
+		_, err := o.Status(t.Context(), nil)
 		if ha.KindOf(err) != ha.Unavailable {
 			t.Fatalf("kind %q of %v, want Unavailable", ha.KindOf(err), err)
 		}
@@ -205,13 +205,13 @@ func TestAnOperatorFindsTheAddressThatAnswers(t *testing.T) {
 		p, n := newPKI(t), &lan{}
 		stop := n.serve(t, "node3:8007", &desk{}, p.server())
 		o := alice(t, p, n, "node1:8007", "node2:8007", "node3:8007")
-		if _, err := o.Status(t.Context()); err != nil {
+		if _, err := o.Status(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		stop()
 		n.serve(t, "node2:8007", &desk{}, p.server())
 		pass(time.Minute)
-		if _, err := o.Status(t.Context()); err != nil {
+		if _, err := o.Status(t.Context(), nil); err != nil {
 			t.Errorf("after the coordinator moved to node2: %v", err)
 		}
 	})

@@ -15,8 +15,12 @@ type operatorService struct {
 	backend Backend
 }
 
-func (s *operatorService) Status(ctx context.Context, _ *hav1.StatusRequest) (*hav1.StatusResponse, error) {
-	v, err := s.backend.Status(ctx)
+func (s *operatorService) Status(ctx context.Context, m *hav1.StatusRequest) (*hav1.StatusResponse, error) {
+	p, err := decode(m.GetPolicy(), (*decoder).policy)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.backend.Status(ctx, p)
 	if err != nil {
 		return nil, err
 	}

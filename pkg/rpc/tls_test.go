@@ -54,7 +54,7 @@ func askStatus(t *testing.T, address string, cfg *tls.Config) error {
 	defer o.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, err = o.Status(ctx)
+	_, err = o.Status(ctx, nil)
 	return err
 }
 

@@ -97,7 +97,7 @@ func (d *desk) OrderDone(_ context.Context, r ha.OrderResult) error {
 	return nil
 }
 
-func (d *desk) Status(context.Context) (ha.ClusterStatus, error) {
+func (d *desk) Status(context.Context, *ha.Policy) (ha.ClusterStatus, error) {
 	if d.panics {
 		panic("a bug in the coordinator")
 	}

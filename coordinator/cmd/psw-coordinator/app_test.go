@@ -251,7 +251,7 @@ func TestServe(t *testing.T) {
 	if _, err := op.Check(ctx, ha.CheckRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	st, err := op.Status(ctx)
+	st, err := op.Status(ctx, nil)
 	if err != nil || len(st.Nodes) != 3 || !strings.Contains(strings.Join(st.Warnings, "\n"), "the coordinator does not act: 0 of 3 agents") {
 		t.Errorf("status: %+v, %v; want three nodes, and that no agent obeys yet", st, err)
 	}

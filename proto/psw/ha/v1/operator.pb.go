@@ -23,7 +23,9 @@ const (
 
 // StatusRequest asks for the cluster at a glance.
 type StatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The project to look with; absent: the one the coordinator has stored.
+	Policy        *Policy `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -56,6 +58,13 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
 	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *StatusRequest) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
 }
 
 // StatusResponse is the cluster at a glance.
@@ -1046,8 +1055,9 @@ var File_psw_ha_v1_operator_proto protoreflect.FileDescriptor
 
 const file_psw_ha_v1_operator_proto_rawDesc = "" +
 	"\n" +
-	"\x18psw/ha/v1/operator.proto\x12\tpsw.ha.v1\x1a\x15psw/ha/v1/types.proto\"\x0f\n" +
-	"\rStatusRequest\"B\n" +
+	"\x18psw/ha/v1/operator.proto\x12\tpsw.ha.v1\x1a\x15psw/ha/v1/types.proto\":\n" +
+	"\rStatusRequest\x12)\n" +
+	"\x06policy\x18\x01 \x01(\v2\x11.psw.ha.v1.PolicyR\x06policy\"B\n" +
 	"\x0eStatusResponse\x120\n" +
 	"\x06status\x18\x01 \x01(\v2\x18.psw.ha.v1.ClusterStatusR\x06status\"\x7f\n" +
 	"\fCheckRequest\x12\x18\n" +
@@ -1144,8 +1154,8 @@ var file_psw_ha_v1_operator_proto_goTypes = []any{
 	(*WatchMaintenanceResponse)(nil),  // 19: psw.ha.v1.WatchMaintenanceResponse
 	(*EventsRequest)(nil),             // 20: psw.ha.v1.EventsRequest
 	(*EventsResponse)(nil),            // 21: psw.ha.v1.EventsResponse
-	(*ClusterStatus)(nil),             // 22: psw.ha.v1.ClusterStatus
-	(*Policy)(nil),                    // 23: psw.ha.v1.Policy
+	(*Policy)(nil),                    // 22: psw.ha.v1.Policy
+	(*ClusterStatus)(nil),             // 23: psw.ha.v1.ClusterStatus
 	(*Readiness)(nil),                 // 24: psw.ha.v1.Readiness
 	(*PlanView)(nil),                  // 25: psw.ha.v1.PlanView
 	(*MaintenanceRequest)(nil),        // 26: psw.ha.v1.MaintenanceRequest
@@ -1155,50 +1165,51 @@ var file_psw_ha_v1_operator_proto_goTypes = []any{
 	(*Event)(nil),                     // 30: psw.ha.v1.Event
 }
 var file_psw_ha_v1_operator_proto_depIdxs = []int32{
-	22, // 0: psw.ha.v1.StatusResponse.status:type_name -> psw.ha.v1.ClusterStatus
-	23, // 1: psw.ha.v1.CheckRequest.policy:type_name -> psw.ha.v1.Policy
-	24, // 2: psw.ha.v1.CheckResponse.readiness:type_name -> psw.ha.v1.Readiness
-	23, // 3: psw.ha.v1.PlanRequest.policy:type_name -> psw.ha.v1.Policy
-	25, // 4: psw.ha.v1.PlanResponse.plan:type_name -> psw.ha.v1.PlanView
-	26, // 5: psw.ha.v1.PreviewStartRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	27, // 6: psw.ha.v1.PreviewStartResponse.preview:type_name -> psw.ha.v1.Preview
-	26, // 7: psw.ha.v1.PreviewEndRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	27, // 8: psw.ha.v1.PreviewEndResponse.preview:type_name -> psw.ha.v1.Preview
-	26, // 9: psw.ha.v1.StartMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	28, // 10: psw.ha.v1.StartMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
-	26, // 11: psw.ha.v1.EndMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	28, // 12: psw.ha.v1.EndMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
-	28, // 13: psw.ha.v1.CancelMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
-	29, // 14: psw.ha.v1.MaintenancesResponse.maintenances:type_name -> psw.ha.v1.MaintenanceView
-	29, // 15: psw.ha.v1.WatchMaintenanceResponse.maintenance:type_name -> psw.ha.v1.MaintenanceView
-	30, // 16: psw.ha.v1.EventsResponse.event:type_name -> psw.ha.v1.Event
-	0,  // 17: psw.ha.v1.OperatorService.Status:input_type -> psw.ha.v1.StatusRequest
-	2,  // 18: psw.ha.v1.OperatorService.Check:input_type -> psw.ha.v1.CheckRequest
-	4,  // 19: psw.ha.v1.OperatorService.Plan:input_type -> psw.ha.v1.PlanRequest
-	6,  // 20: psw.ha.v1.OperatorService.PreviewStart:input_type -> psw.ha.v1.PreviewStartRequest
-	8,  // 21: psw.ha.v1.OperatorService.PreviewEnd:input_type -> psw.ha.v1.PreviewEndRequest
-	10, // 22: psw.ha.v1.OperatorService.StartMaintenance:input_type -> psw.ha.v1.StartMaintenanceRequest
-	12, // 23: psw.ha.v1.OperatorService.EndMaintenance:input_type -> psw.ha.v1.EndMaintenanceRequest
-	14, // 24: psw.ha.v1.OperatorService.CancelMaintenance:input_type -> psw.ha.v1.CancelMaintenanceRequest
-	16, // 25: psw.ha.v1.OperatorService.Maintenances:input_type -> psw.ha.v1.MaintenancesRequest
-	18, // 26: psw.ha.v1.OperatorService.WatchMaintenance:input_type -> psw.ha.v1.WatchMaintenanceRequest
-	20, // 27: psw.ha.v1.OperatorService.Events:input_type -> psw.ha.v1.EventsRequest
-	1,  // 28: psw.ha.v1.OperatorService.Status:output_type -> psw.ha.v1.StatusResponse
-	3,  // 29: psw.ha.v1.OperatorService.Check:output_type -> psw.ha.v1.CheckResponse
-	5,  // 30: psw.ha.v1.OperatorService.Plan:output_type -> psw.ha.v1.PlanResponse
-	7,  // 31: psw.ha.v1.OperatorService.PreviewStart:output_type -> psw.ha.v1.PreviewStartResponse
-	9,  // 32: psw.ha.v1.OperatorService.PreviewEnd:output_type -> psw.ha.v1.PreviewEndResponse
-	11, // 33: psw.ha.v1.OperatorService.StartMaintenance:output_type -> psw.ha.v1.StartMaintenanceResponse
-	13, // 34: psw.ha.v1.OperatorService.EndMaintenance:output_type -> psw.ha.v1.EndMaintenanceResponse
-	15, // 35: psw.ha.v1.OperatorService.CancelMaintenance:output_type -> psw.ha.v1.CancelMaintenanceResponse
-	17, // 36: psw.ha.v1.OperatorService.Maintenances:output_type -> psw.ha.v1.MaintenancesResponse
-	19, // 37: psw.ha.v1.OperatorService.WatchMaintenance:output_type -> psw.ha.v1.WatchMaintenanceResponse
-	21, // 38: psw.ha.v1.OperatorService.Events:output_type -> psw.ha.v1.EventsResponse
-	28, // [28:39] is the sub-list for method output_type
-	17, // [17:28] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	22, // 0: psw.ha.v1.StatusRequest.policy:type_name -> psw.ha.v1.Policy
+	23, // 1: psw.ha.v1.StatusResponse.status:type_name -> psw.ha.v1.ClusterStatus
+	22, // 2: psw.ha.v1.CheckRequest.policy:type_name -> psw.ha.v1.Policy
+	24, // 3: psw.ha.v1.CheckResponse.readiness:type_name -> psw.ha.v1.Readiness
+	22, // 4: psw.ha.v1.PlanRequest.policy:type_name -> psw.ha.v1.Policy
+	25, // 5: psw.ha.v1.PlanResponse.plan:type_name -> psw.ha.v1.PlanView
+	26, // 6: psw.ha.v1.PreviewStartRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	27, // 7: psw.ha.v1.PreviewStartResponse.preview:type_name -> psw.ha.v1.Preview
+	26, // 8: psw.ha.v1.PreviewEndRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	27, // 9: psw.ha.v1.PreviewEndResponse.preview:type_name -> psw.ha.v1.Preview
+	26, // 10: psw.ha.v1.StartMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	28, // 11: psw.ha.v1.StartMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
+	26, // 12: psw.ha.v1.EndMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	28, // 13: psw.ha.v1.EndMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
+	28, // 14: psw.ha.v1.CancelMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
+	29, // 15: psw.ha.v1.MaintenancesResponse.maintenances:type_name -> psw.ha.v1.MaintenanceView
+	29, // 16: psw.ha.v1.WatchMaintenanceResponse.maintenance:type_name -> psw.ha.v1.MaintenanceView
+	30, // 17: psw.ha.v1.EventsResponse.event:type_name -> psw.ha.v1.Event
+	0,  // 18: psw.ha.v1.OperatorService.Status:input_type -> psw.ha.v1.StatusRequest
+	2,  // 19: psw.ha.v1.OperatorService.Check:input_type -> psw.ha.v1.CheckRequest
+	4,  // 20: psw.ha.v1.OperatorService.Plan:input_type -> psw.ha.v1.PlanRequest
+	6,  // 21: psw.ha.v1.OperatorService.PreviewStart:input_type -> psw.ha.v1.PreviewStartRequest
+	8,  // 22: psw.ha.v1.OperatorService.PreviewEnd:input_type -> psw.ha.v1.PreviewEndRequest
+	10, // 23: psw.ha.v1.OperatorService.StartMaintenance:input_type -> psw.ha.v1.StartMaintenanceRequest
+	12, // 24: psw.ha.v1.OperatorService.EndMaintenance:input_type -> psw.ha.v1.EndMaintenanceRequest
+	14, // 25: psw.ha.v1.OperatorService.CancelMaintenance:input_type -> psw.ha.v1.CancelMaintenanceRequest
+	16, // 26: psw.ha.v1.OperatorService.Maintenances:input_type -> psw.ha.v1.MaintenancesRequest
+	18, // 27: psw.ha.v1.OperatorService.WatchMaintenance:input_type -> psw.ha.v1.WatchMaintenanceRequest
+	20, // 28: psw.ha.v1.OperatorService.Events:input_type -> psw.ha.v1.EventsRequest
+	1,  // 29: psw.ha.v1.OperatorService.Status:output_type -> psw.ha.v1.StatusResponse
+	3,  // 30: psw.ha.v1.OperatorService.Check:output_type -> psw.ha.v1.CheckResponse
+	5,  // 31: psw.ha.v1.OperatorService.Plan:output_type -> psw.ha.v1.PlanResponse
+	7,  // 32: psw.ha.v1.OperatorService.PreviewStart:output_type -> psw.ha.v1.PreviewStartResponse
+	9,  // 33: psw.ha.v1.OperatorService.PreviewEnd:output_type -> psw.ha.v1.PreviewEndResponse
+	11, // 34: psw.ha.v1.OperatorService.StartMaintenance:output_type -> psw.ha.v1.StartMaintenanceResponse
+	13, // 35: psw.ha.v1.OperatorService.EndMaintenance:output_type -> psw.ha.v1.EndMaintenanceResponse
+	15, // 36: psw.ha.v1.OperatorService.CancelMaintenance:output_type -> psw.ha.v1.CancelMaintenanceResponse
+	17, // 37: psw.ha.v1.OperatorService.Maintenances:output_type -> psw.ha.v1.MaintenancesResponse
+	19, // 38: psw.ha.v1.OperatorService.WatchMaintenance:output_type -> psw.ha.v1.WatchMaintenanceResponse
+	21, // 39: psw.ha.v1.OperatorService.Events:output_type -> psw.ha.v1.EventsResponse
+	29, // [29:40] is the sub-list for method output_type
+	18, // [18:29] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_operator_proto_init() }
