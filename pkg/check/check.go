@@ -227,8 +227,10 @@ func (j *judgement) add(c Check, severity ha.Status, verdicts []verdict) {
 		if f.Status == "" {
 			f.Status = severity
 		}
-		if because, ok := j.because(c, v.subject, string(v.on)); ok && f.Status != ha.Pass && f.Status != ha.Skip {
-			f.Status, f.Because, f.Remedy = ha.Skip, because, ""
+		if f.Status != ha.Pass && f.Status != ha.Skip {
+			if because, ok := j.because(c, v.subject, string(v.on)); ok {
+				f.Status, f.Because, f.Remedy = ha.Skip, because, ""
+			}
 		}
 		switch {
 		case f.Status == ha.Fail:
