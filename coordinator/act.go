@@ -32,7 +32,8 @@ func (c *Coordinator) advance(ctx context.Context, base ha.Maintenance, s ha.Sna
 	c.holdOrders(base, &next, &plan, s)
 	if len(closed) > 0 {
 		plan = shut(plan, closed)
-		return base, plan, c.intend(base, base, plan, s)
+		_, err := c.intend(base, base, plan, s)
+		return base, plan, err
 	}
 	if len(plan.Actions) > 0 {
 		if why := c.mayAct(ctx, s); why != "" {
@@ -41,7 +42,8 @@ func (c *Coordinator) advance(ctx context.Context, base ha.Maintenance, s ha.Sna
 			return base, plan, nil
 		}
 	}
-	if err := c.intend(base, next, plan, s); err != nil {
+	next, err = c.intend(base, next, plan, s)
+	if err != nil {
 		if errors.Is(err, errOvertaken) {
 			c.soon()
 			err = nil
@@ -49,7 +51,7 @@ func (c *Coordinator) advance(ctx context.Context, base ha.Maintenance, s ha.Sna
 		plan.Actions = nil
 		return c.stored(base), plan, err
 	}
-	err = c.act(ctx, base, plan.Actions, s)
+	err = c.act(ctx, next, plan.Actions, s)
 	return c.stored(next), plan, err
 }
 
@@ -118,18 +120,18 @@ func latching(base, m ha.Maintenance) bool {
 }
 
 // intend stores what a step concluded and is about to do, and journals it, in one
-// transaction: from here on a crash finds the intent.
-func (c *Coordinator) intend(base, next ha.Maintenance, plan ha.Plan, s ha.Snapshot) error {
+// transaction: from here on a crash finds the intent. It returns next as it is stored.
+func (c *Coordinator) intend(base, next ha.Maintenance, plan ha.Plan, s ha.Snapshot) (stored ha.Maintenance, err error) {
 	found, intended := c.tell(base, next, plan, s)
 	events := slices.Concat(found, intended)
 	if len(events) == 0 && reflect.DeepEqual(base, next) {
-		return nil
+		return base, nil
 	}
-	err := c.change(s.At, func(tx *store.Tx) error {
+	err = c.change(s.At, func(tx *store.Tx) error {
 		if err := tx.Journal(found...); err != nil {
 			return err
 		}
-		_, err := tx.Amend(base.ID, func(now ha.Maintenance) (ha.Maintenance, error) {
+		stored, err = tx.Amend(base.ID, func(now ha.Maintenance) (ha.Maintenance, error) {
 			if !reflect.DeepEqual(now, base.Clone()) {
 				return now, errOvertaken
 			}
@@ -140,11 +142,12 @@ func (c *Coordinator) intend(base, next ha.Maintenance, plan ha.Plan, s ha.Snaps
 		}
 		return tx.Journal(intended...)
 	})
-	if err == nil {
-		c.told(next, plan, events, s)
-		c.logEvents(events)
+	if err != nil {
+		return base, err
 	}
-	return err
+	c.told(next, plan, events, s)
+	c.logEvents(events)
+	return stored, nil
 }
 
 // stored returns m as it is stored now.
@@ -157,12 +160,17 @@ func (c *Coordinator) stored(m ha.Maintenance) ha.Maintenance {
 	return m
 }
 
-// act carries out actions, in order. It stops at the first whose outcome is unknown, and
-// when acting is no longer allowed; what then was not asked is struck from the intent,
-// since we know that it was not.
+// act carries out actions of the maintenance base, which was just stored, in order. It stops
+// at the first whose outcome is unknown, when acting is no longer allowed, and when the
+// operator wants something else meanwhile; what then was not asked is struck from the
+// intent, since we know that it was not.
 func (c *Coordinator) act(ctx context.Context, base ha.Maintenance, actions []ha.Action, s ha.Snapshot) error {
 	for k, a := range actions {
-		if why := c.mayAct(ctx, s); why != "" {
+		why := c.mayAct(ctx, s)
+		if now := c.stored(base); now.Phase != base.Phase || now.Cancelling != base.Cancelling {
+			why = "the operator wants something else by now"
+		}
+		if why != "" {
 			return c.strike(base, actions[k:], s, why)
 		}
 		certain, err := c.carryOut(ctx, base, a, s)

@@ -106,6 +106,9 @@ func TestASplitBrainIsAlarmedWithinOneReport(t *testing.T) {
 		if n := w.count(ha.EventSplitBrain, ""); n != 0 {
 			t.Error("alarmed at once: two reports that do not overlap prove nothing")
 		}
+		if err := w.c.Tick(t.Context()); err != nil || w.count(ha.EventSplitBrain, "") != 0 {
+			t.Errorf("alarmed by the same two reports again (%v)", err)
+		}
 		w.double(4711)
 		w.demand(w.texts(ha.EventSplitBrain), "SPLIT BRAIN: vm:103 runs on node2 (pid ")
 		w.demand(w.texts(ha.EventSplitBrain), "its configuration lies on node2, so stop the other at once, on node3: `kill 4711`")

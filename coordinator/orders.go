@@ -15,9 +15,9 @@ const (
 	// ordersWaiting bounds the orders given to one agent and not yet on their way. There is
 	// one kind of order and one at a time per node: a full desk means a dead connection.
 	ordersWaiting = 8
-	// answerSlack: how long after an order's time limit its answer is still waited for. The
-	// command itself waits for the cluster's lock, up to ten seconds, and prints at once.
-	answerSlack = 45 * time.Second
+	// answerSlack: how long after an order's time limit its answer is still waited for. An
+	// agent gives the command up to a minute, which may wait for the cluster's lock.
+	answerSlack = 75 * time.Second
 )
 
 // orderDesk hands orders to connected agents and remembers those without an answer.

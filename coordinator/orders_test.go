@@ -13,9 +13,9 @@ import (
 func TestTheNodesOwnAgentIsOrderedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, home()).settled()
-		w.drain("node1")
-		w.until(5*time.Minute, "safe node", func() bool { return w.view("node1").Safe })
-		if !slices.Equal(w.agents["node1"].done, []string{"enable node1"}) || len(w.agents["node2"].done)+len(w.agents["node3"].done) != 0 {
+		w.drain("node3")
+		w.until(5*time.Minute, "safe node", func() bool { return w.view("node3").Safe })
+		if !slices.Equal(w.agents["node3"].done, []string{"enable node3"}) || len(w.agents["node1"].done)+len(w.agents["node2"].done) != 0 {
 			t.Errorf("done: node1 %q, node2 %q, node3 %q", w.agents["node1"].done, w.agents["node2"].done, w.agents["node3"].done)
 		}
 	})
@@ -88,9 +88,10 @@ func TestAnOrderWithoutAnswerIsNotRepeatedBlindly(t *testing.T) {
 		w.agents["node1"].orders = make(chan ha.Order)
 		w.drain("node1")
 		w.until(3*time.Minute, "order", func() bool { return w.count(ha.EventDo, "switch maintenance mode of node1 on") == 1 })
-		for range 8 {
+		for range 15 { // longer than the planner waits before it would ask again
 			w.step()
 		}
+		w.waitsFor("waiting for the agent of node1 to answer")
 		if n := w.count(ha.EventDo, "switch maintenance mode of node1 on"); n != 1 {
 			t.Errorf("ordered %d times while the answer was out", n)
 		}

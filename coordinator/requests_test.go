@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -246,28 +247,59 @@ func TestAFreshlyStartedCoordinatorAnswersFromALookOfItsOwn(t *testing.T) {
 	})
 }
 
-// An operator who asks while a tick decides loses nothing: the request stands, and the
-// plan that did not know of it is thrown away.
-func TestARequestThatOvertakesATickStands(t *testing.T) {
+// An operator cancels while the drain's first deed is on its way: the others, though planned
+// and written down, are not asked any more.
+func TestACancelInTheMiddleOfATickHoldsBackTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, home()).settled()
 		w.drain("node1")
-		asked := false
-		w.api.onGet = func(path string) {
-			if !asked && path == "/cluster/tasks" { // the tick is looking
-				asked = true
-				if _, err := w.c.CancelMaintenance(t.Context(), "node1", "bert"); err != nil {
+		w.api.before = func(*http.Request) {
+			w.api.before = nil
+			if _, err := w.c.CancelMaintenance(t.Context(), "node1", "bert"); err != nil {
+				t.Error(err)
+			}
+		}
+		w.step()
+		if asked := w.asked(); len(asked) != 1 {
+			t.Errorf("asked: %q; want the first only", asked)
+		}
+		if m := w.view("node1").Maintenance; !m.Cancelling || len(m.Moves) != 1 {
+			t.Errorf("m = %+v; want it cancelling, with one move", m)
+		}
+		w.until(3*time.Minute, "cancelled", func() bool { return w.phase("node1") == ha.Cancelled })
+	})
+}
+
+// A tick works on two maintenances; while it acts on the first an operator cancels the
+// second. What the tick then planned for that one is thrown away, and the cancel stands.
+func TestARequestThatOvertakesATickStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, home()).settled()
+		past := ha.MaintenanceOptions{Deadline: time.Now().Add(time.Millisecond)} // so that it begins nothing yet
+		if _, err := w.c.StartMaintenance(t.Context(), ha.MaintenanceRequest{Node: "node1", Policy: homePolicy(), Options: past}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.sim.Command("node2", "node-maintenance", "enable", "node2"); err != nil {
+			t.Fatal(err)
+		}
+		w.until(2*time.Minute, "maintenance mode", func() bool {
+			n, _ := w.c.Snapshot().Inventory.HA.Node("node2")
+			return n.State == ha.NodeMaintenance
+		})
+		w.end("node2")
+		w.drain("node1") // now it may begin
+		cancelled := false
+		w.api.before = func(*http.Request) {
+			if w.api.before = nil; !cancelled {
+				cancelled = true
+				if _, err := w.c.CancelMaintenance(t.Context(), "node2", "bert"); err != nil {
 					t.Error(err)
 				}
 			}
 		}
 		w.step()
-		if !asked {
-			t.Fatal("the tick did not look at the tasks")
+		if m := w.view("node2").Maintenance; !cancelled || !m.Cancelling {
+			t.Errorf("cancelled %v, m = %+v; want the cancel to stand", cancelled, m)
 		}
-		if m := w.view("node1").Maintenance; !m.Cancelling {
-			t.Errorf("m = %+v; want it cancelling", m)
-		}
-		w.until(3*time.Minute, "cancelled", func() bool { return w.phase("node1") == ha.Cancelled })
 	})
 }

@@ -77,6 +77,28 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	}
 }
 
+// A node whose clock is wrong by an hour is known as well as any other, and as briefly.
+func TestTheAgeOfAReportCountsFromItsArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, home())
+		for _, wrong := range []time.Duration{-time.Hour, time.Hour} {
+			r := reportOf(w.sim, "node1")
+			r.Taken = time.Now().Add(wrong)
+			r.Received = r.Taken // what an agent says of it is not believed
+			if err := w.c.Report(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			if _, fresh := w.c.Snapshot().FreshReport("node1"); !fresh {
+				t.Errorf("a report that has just come, with a clock wrong by %s, is not fresh", wrong)
+			}
+			time.Sleep(ha.ReportAgeMax + time.Second)
+			if _, fresh := w.c.Snapshot().FreshReport("node1"); fresh {
+				t.Errorf("a report of long ago, with a clock wrong by %s, is fresh", wrong)
+			}
+		}
+	})
+}
+
 // Reports are written down, so that a restarted coordinator shows when it last heard of
 // each node; it acts on none of them.
 func TestOldReportsAreHistoryAfterARestart(t *testing.T) {
