@@ -219,6 +219,7 @@ func (c *Coordinator) EndMaintenance(ctx context.Context, r ha.MaintenanceReques
 			}
 			m = m.Advance(ha.Restoring)
 			m.Cancelling, m.RestoreAt, m.EndedAt, m.OnlineSeen = false, time.Now(), time.Time{}, time.Time{}
+			m.Options.Deadline = r.Options.Deadline // the drain's was for the drain
 			return m, nil
 		})
 	}

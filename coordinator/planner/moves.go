@@ -97,8 +97,16 @@ func (w *world) landed(mv ha.Move) bool {
 		g, ok := w.Inventory.Guest(mv.SID)
 		return ok && g.Node == mv.To
 	}
-	if w.runsOn(mv.SID, mv.To) {
-		return !w.processAt(mv.SID, mv.From)
+	return w.runsOn(mv.SID, mv.To) && !w.processAt(mv.SID, mv.From) && !(mv.Method == ha.MethodRestart && w.starting(mv))
+}
+
+// starting tells whether the task that starts a restarted guest is still at work: its
+// process is there, but the guest is not up.
+func (w *world) starting(mv ha.Move) bool {
+	for _, t := range w.tasksOf[strconv.Itoa(mv.SID.ID)] {
+		if t.Node == mv.To && (t.Type == "qmstart" || t.Type == "vzstart") && t.Ended.IsZero() && !t.Started.Before(mv.Asked.Add(-taskClockSlack)) {
+			return true
+		}
 	}
 	return false
 }
@@ -199,12 +207,14 @@ func (w *world) downtime(mv ha.Move) time.Duration {
 	if mv.Method != ha.MethodRestart {
 		return 0
 	}
-	var down, up time.Time
+	var down, up, begun time.Time
 	for _, t := range w.tasksOf[strconv.Itoa(mv.SID.ID)] {
 		if t.Started.Before(mv.Asked.Add(-taskClockSlack)) || t.Ended.IsZero() {
 			continue
 		}
 		switch t.Type {
+		case "vzmigrate":
+			begun = t.Started
 		case "vzshutdown", "qmshutdown":
 			if down.IsZero() || t.Ended.After(down) {
 				down = t.Ended
@@ -215,8 +225,11 @@ func (w *world) downtime(mv ha.Move) time.Duration {
 			}
 		}
 	}
-	if !down.IsZero() && up.After(down) {
+	switch {
+	case !down.IsZero() && up.After(down):
 		return up.Sub(down)
+	case !mv.HA && !begun.IsZero() && up.After(begun):
+		return up.Sub(begun) // a move of our own shuts the container down first thing
 	}
 	if !mv.Gone.IsZero() && w.At.After(mv.Gone) {
 		return w.At.Sub(mv.Gone)

@@ -173,7 +173,7 @@ func checkMoves(t *rapid.T, s ha.Snapshot, p ha.Plan) {
 			t.Fatalf("%v: its destination is silent or without storage", m)
 		}
 		g, _ := s.Inventory.Guest(m.SID)
-		if assigned[m.To] += g.MemoryMax; assigned[m.To] > n.MemoryMax-hostReserve(n.MemoryMax) {
+		if assigned[m.To] += g.MemoryMax; assigned[m.To] > n.MemoryMax-ha.HostReserve(n.MemoryMax) {
 			t.Fatalf("%v: no room", m)
 		}
 		for _, rule := range s.Inventory.Rules {

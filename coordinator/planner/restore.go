@@ -241,9 +241,14 @@ func (w *world) bringHome(m *ha.Maintenance, p *ha.Plan, busy int) bool {
 		return cmp.Or(compareBool(a.self, b.self), cmp.Compare(b.guest.MemoryMax, a.guest.MemoryMax))
 	})
 	pending := false
+	late := !m.Options.Deadline.IsZero() && !w.At.Before(m.Options.Deadline)
 	for _, a := range list {
 		sid := a.guest.SID
 		pending = true
+		if _, open := m.OpenMove(sid); late && !open {
+			p.Block(sid.String(), "the deadline has passed: nothing new is begun", fmt.Sprintf("`psw maintenance end %s --deadline 30m` goes on", m.Node))
+			continue
+		}
 		if _, open := m.OpenMove(sid); open {
 			continue
 		}

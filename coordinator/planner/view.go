@@ -152,7 +152,7 @@ func (w *world) nodeStatus(n ha.Node) ha.NodeStatus {
 		return st
 	}
 	st.ReportAge = w.At.Sub(r.Received)
-	if st.ReportAge > ha.ReportAgeMax {
+	if _, fresh := w.FreshReport(n.Name); !fresh {
 		return st
 	}
 	st.LRM = cmp.Or(r.HA.LRMState, "not running")

@@ -13,14 +13,6 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// Memory a node keeps for itself: hypervisor, page cache, ZFS ARC, daemons. Proxmox has
-// no such figure; five percent and at least one GiB is what its documentation's sizing
-// examples leave free.
-const (
-	hostReserveMin     = 1 << 30
-	hostReservePercent = 5
-)
-
 // world is a snapshot with the indexes a step needs, built once per step.
 type world struct {
 	ha.Snapshot
@@ -74,7 +66,7 @@ func newWorld(s ha.Snapshot) *world {
 		tasksOf:    make(map[string][]ha.Task),
 	}
 	for _, n := range s.Inventory.Nodes {
-		w.nodes[n.Name] = &room{node: n, reserve: hostReserve(n.MemoryMax), used: n.MemoryUsed}
+		w.nodes[n.Name] = &room{node: n, reserve: ha.HostReserve(n.MemoryMax), used: n.MemoryUsed}
 	}
 	for _, r := range s.Inventory.Rules {
 		if r.Binds() {
@@ -91,7 +83,7 @@ func newWorld(s ha.Snapshot) *world {
 	w.matchTargets()
 	for k := range s.Reports {
 		r := &s.Reports[k]
-		if s.At.Sub(r.Received) > ha.ReportAgeMax {
+		if _, fresh := s.FreshReport(r.Node); !fresh {
 			continue
 		}
 		w.fresh[r.Node] = r
@@ -183,10 +175,6 @@ func memoryUsed(g ha.Guest) int64 {
 		return g.MemoryMax
 	}
 	return g.MemoryUsed
-}
-
-func hostReserve(total int64) int64 {
-	return max(hostReserveMin, total/100*hostReservePercent)
 }
 
 // running tells whether a guest runs: by its process where its node's agent reports

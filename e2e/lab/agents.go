@@ -85,6 +85,31 @@ func (l *Lab) startAgents(ctx context.Context) error {
 	return nil
 }
 
+// awaitAgents waits until every agent has reported, as an operator would find it.
+func (l *Lab) awaitAgents(ctx context.Context) error {
+	tls, err := rpc.ClientTLS(rpc.FilesIn(filepath.Join(l.Project, ".psw", "ha"), rpc.RoleOperator), rpc.RoleCoordinator)
+	if err != nil {
+		return err
+	}
+	op, err := rpc.DialOperator([]string{l.address}, tls)
+	if err != nil {
+		return err
+	}
+	defer op.Close()
+	return WaitFor(ctx, 30*time.Second, "every agent has reported to the coordinator", func() bool {
+		st, err := op.Status(ctx, &l.policy.Policy)
+		if err != nil || len(st.Nodes) == 0 || st.Master == "" || len(st.Warnings) > 0 {
+			return false
+		}
+		for _, n := range st.Nodes {
+			if n.ReportAge < 0 || n.ReportAge > 5*time.Second {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // keepAgent starts and ends a node's agent with the node.
 func (l *Lab) keepAgent(ctx context.Context, node string, c agent.Config) {
 	log := l.options.Log.With("node", node)

@@ -26,7 +26,7 @@ func (l *Lab) startCoordinator(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot write the coordinator's log: %w", err)
 	}
-	env := environment(
+	env := environment(l.options.Environ,
 		"PSW_HA_LISTEN="+l.address,
 		"PSW_HA_STATE="+l.dir("coordinator", "state.db"),
 		"PSW_HA_TLS_DIR="+l.dir("coordinator"),

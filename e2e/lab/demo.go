@@ -115,7 +115,7 @@ func (d *demo) summary() error {
 func (d *demo) run(ctx context.Context, want int, args ...string) (string, error) {
 	d.say("\n$ psw -C %s %s", d.lab.Project, strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, d.psw, append([]string{"-C", d.lab.Project}, args...)...)
-	cmd.Env = environment()
+	cmd.Env = environment(d.lab.options.Environ)
 	var answer bytes.Buffer
 	cmd.Stdout = io.MultiWriter(d.out, &answer)
 	cmd.Stderr = d.out
@@ -231,7 +231,7 @@ func (d *demo) powerCut(ctx context.Context) (string, error) {
 // lastEvent is the number of the newest event, so that the next listing begins behind it.
 func (d *demo) lastEvent(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, d.psw, "-C", d.lab.Project, "ha", "events", "-o", "json")
-	cmd.Env = environment()
+	cmd.Env = environment(d.lab.options.Environ)
 	raw, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("psw ha events: %w", err)

@@ -36,6 +36,8 @@ type Options struct {
 	Coordinator string
 	// Restart starts the coordinator again when it dies, as systemd would.
 	Restart bool
+	// Environ is the environment of the lab's child processes.
+	Environ []string
 	// Log is for the agents and the lab itself. The coordinator's goes to Dir/coordinator.log.
 	Log *slog.Logger
 	// Notify, if set, is told what the lab does on its own account.
@@ -75,7 +77,15 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if o.Notify == nil {
 		o.Notify = func(string, ...any) {}
 	}
-	l := &Lab{options: o, Project: filepath.Join(o.Dir, "project")}
+	name := "home"
+	if o.Project != "" {
+		abs, err := filepath.Abs(o.Project)
+		if err != nil {
+			return nil, err
+		}
+		name = filepath.Base(abs)
+	}
+	l := &Lab{options: o, Project: filepath.Join(o.Dir, name)}
 	ctx, l.stop = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -104,7 +114,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 		return nil, err
 	}
 	l.done.Go(func() { l.control(ctx) })
-	return l, nil
+	return l, l.awaitAgents(ctx)
 }
 
 // Close ends everything the lab started.

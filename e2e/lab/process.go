@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -128,10 +127,10 @@ func (p *process) end() {
 	}
 }
 
-// environment is the lab's own without what would change how psw-ha behaves.
-func environment(add ...string) []string {
+// environment is the lab's own, without what would change how psw-ha behaves, and more.
+func environment(own []string, add ...string) []string {
 	var out []string
-	for _, e := range os.Environ() {
+	for _, e := range own {
 		if !strings.HasPrefix(e, "PSW_HA_") {
 			out = append(out, e)
 		}

@@ -46,13 +46,23 @@ func (s Snapshot) Report(node NodeName) (Report, bool) {
 	return find(s.Reports, node, func(r Report) NodeName { return r.Node })
 }
 
-// FreshReport returns the latest report of a node if it is no older than ReportAgeMax.
+// FreshReport returns the latest report of a node if it may be acted upon: no older than
+// ReportAgeMax. Of a node that has left the cluster only what it said very lately counts:
+// the last words of a dead node are not facts, while one that is merely cut off goes on
+// talking.
 func (s Snapshot) FreshReport(node NodeName) (Report, bool) {
 	r, ok := s.Report(node)
-	if !ok || s.At.Sub(r.Received) > ReportAgeMax {
+	if !ok || s.At.Sub(r.Received) > s.reportAgeMax(node) {
 		return Report{}, false
 	}
 	return r, true
+}
+
+func (s Snapshot) reportAgeMax(node NodeName) time.Duration {
+	if n, ok := s.Inventory.Node(node); ok && !n.Online && s.InventoryFresh() {
+		return 2 * ReportInterval
+	}
+	return ReportAgeMax
 }
 
 // InventoryFresh reports whether the inventory may be acted upon.

@@ -99,7 +99,7 @@ func start(ctx context.Context, s settings, restart bool, stderr io.Writer) (*la
 	if s.verbose {
 		log = slog.New(slog.NewTextHandler(stderr, nil))
 	}
-	return lab.Start(ctx, lab.Options{Project: s.project, Dir: dir, Speed: s.speed, Coordinator: coordinator, Restart: restart, Log: log,
+	return lab.Start(ctx, lab.Options{Project: s.project, Dir: dir, Speed: s.speed, Coordinator: coordinator, Restart: restart, Log: log, Environ: os.Environ(),
 		Notify: func(format string, args ...any) { fmt.Fprintf(stderr, "lab: "+format+"\n", args...) }})
 }
 
