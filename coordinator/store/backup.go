@@ -31,6 +31,21 @@ func (s *Store) Backup(w io.Writer) error {
 	return nil
 }
 
+// Check reads every page and every value of the open file. Invalid if anything is damaged.
+func (s *Store) Check() error {
+	s.changing.Lock() // nobody else writes
+	defer s.changing.Unlock()
+	f, err := os.Open(s.path)
+	if err != nil {
+		return s.wrong("read", err)
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := verify(f); err != nil {
+		return damagedError(s.path, err)
+	}
+	return nil
+}
+
 // Verify checks a state file that nobody has open, without changing it: every page, every
 // value. Invalid if it is damaged, foreign or newer than this program, Conflict if somebody
 // has it open, NotFound if it is missing.

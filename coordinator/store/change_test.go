@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -209,6 +210,41 @@ func TestABackupOfALiveStoreIsWhole(t *testing.T) {
 	}
 	if err := store.CopyLive(path, filepath.Join(folder, "copy0")); ha.KindOf(err) != ha.Conflict {
 		t.Errorf("err = %v; want a Conflict: a backup never overwrites a file", err)
+	}
+}
+
+// The owner of the file can copy and check it too.
+func TestAnOpenStoreIsCopiedAndChecked(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "psw.db")
+	s := open(t, path, store.Options{})
+	m := create(t, s, maintenance("node1", at))
+	if err := s.Check(); err != nil {
+		t.Error(err)
+	}
+	var copied bytes.Buffer
+	if err := s.Backup(&copied); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(folder, "copy.db")
+	if err := os.WriteFile(to, copied.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := open(t, to, store.Options{}); len(c.Maintenances()) != 1 || c.Maintenances()[0].ID != m.ID {
+		t.Errorf("the copy has %v", c.Maintenances())
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for page := range int64(16) { // a disk that returns zeroes where the headers were
+		if _, err := f.WriteAt(make([]byte, 4096), page*4096); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Check(); ha.KindOf(err) != ha.Invalid {
+		t.Errorf("err = %v; want Invalid", err)
 	}
 }
 

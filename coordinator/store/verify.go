@@ -291,6 +291,6 @@ func locked(path string, timeout time.Duration, fn func(*os.File) error) error {
 		if waited+lockRetry > timeout {
 			return errInUse
 		}
-		time.Sleep(lockRetry)
+		<-time.After(lockRetry)
 	}
 }
