@@ -259,5 +259,12 @@ func PreviewRestore(r ha.MaintenanceRequest, s ha.Snapshot) ha.Preview {
 	}
 	v.Estimate = w.estimate(v.Steps)
 	v.Fit = w.fit(before)
+	for _, a := range coming {
+		k := slices.IndexFunc(v.Fit, func(f ha.Fit) bool { return f.Node == w.at(a.guest) && f.Node != r.Node })
+		if gone := slices.ContainsFunc(v.Steps, func(st ha.Step) bool { return st.SID == a.guest.SID && st.Method != ha.MethodStays }); k >= 0 && gone && a.running {
+			v.Fit[k].AssignedAfter -= a.guest.MemoryMax
+			v.Fit[k].UsedAfter = max(0, v.Fit[k].UsedAfter-a.guest.MemoryUsed)
+		}
+	}
 	return v
 }

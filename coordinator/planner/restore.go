@@ -37,7 +37,21 @@ func (w *world) restore(m ha.Maintenance) (ha.Maintenance, ha.Plan) {
 	if !m.Cancelling && w.bringHome(&m, &p, busy) || busy > 0 {
 		return m, p
 	}
+	if w.measuring(m) {
+		p.Wait(string(m.Node), "everything is home; reading how long the pauses were")
+		return m, p
+	}
 	return w.end(m), p
+}
+
+// measureMax is how long an end waits for the pause of a live move to be read from its
+// task, so that the summary can tell it.
+const measureMax = 5 * time.Second
+
+func (w *world) measuring(m ha.Maintenance) bool {
+	return slices.ContainsFunc(m.Moves, func(mv ha.Move) bool {
+		return mv.Method == ha.MethodLive && !mv.Done.IsZero() && mv.Downtime == 0 && !mv.Asked.Before(m.RestoreAt) && w.At.Sub(mv.Done) < measureMax
+	})
 }
 
 func (w *world) end(m ha.Maintenance) ha.Maintenance {
