@@ -70,7 +70,7 @@ var pureImports = []string{"cmp", "errors", "fmt", "iter", "maps", "math", "net/
 // plan with it.
 var (
 	vocabulary = []string{"pkg/ha", "pkg/crm"}
-	deciders   = []string{"pkg/check", "coordinator/planner", "coordinator/incident"}
+	deciders   = []string{"pkg/check", "coordinator/planner", "coordinator/forecast", "coordinator/incident"}
 )
 
 func standsAlone(tree []pkg) []breach {
