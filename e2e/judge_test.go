@@ -208,11 +208,35 @@ func (w *chaos) judgeRequest(r *http.Request) {
 	if err != nil {
 		return
 	}
+	w.judgeMove(id)
+}
+
+// judgeMove demands that a guest is asked to move once only: not while it is arriving
+// somewhere, not while a task that can be seen is at work on it, and not while an earlier
+// request is written down whose outcome is not.
+func (w *chaos) judgeMove(id int) {
 	for _, n := range w.sim.Nodes() {
 		for _, p := range w.sim.Running(n) {
 			if p.ID == id && p.Incoming {
 				w.fail("%s is asked to move while it is arriving on %s", p.SID, n)
 			}
+		}
+	}
+	for _, task := range w.sim.Tasks() {
+		moves := task.Type == "qmigrate" || task.Type == "vzmigrate"
+		if moves && task.ID == strconv.Itoa(id) && task.Status == "" && w.sim.Quorate(task.Node) {
+			w.fail("guest %d is asked to move while %s is at work on it", id, task.UPID)
+		}
+	}
+	for _, m := range w.store.Maintenances() {
+		open := 0
+		for _, mv := range m.Moves {
+			if mv.SID.ID == id && mv.Open() {
+				open++
+			}
+		}
+		if open > 1 {
+			w.fail("guest %d is asked to move while an earlier request of the same maintenance is open", id)
 		}
 	}
 }
