@@ -60,7 +60,7 @@ func (m *manager) autoRebalance() {
 func (m *manager) bundles() [][]string {
 	var out [][]string
 	done := make(map[string]bool)
-	for _, sid := range sortedKeys(m.status.Services) {
+	for _, sid := range m.order() {
 		s := m.status.Services[sid]
 		if s.State != Started || done[sid] {
 			continue
@@ -140,16 +140,7 @@ func (l *load) now(bundle []string, from, to string) []NodeUsage {
 	for k, n := range l.names {
 		u := l.figures.Nodes[n]
 		if l.mode == "static" {
-			u.CPUUsed, u.MemoryUsed = 0, 0
-			for _, sid := range sortedKeys(l.on[n]) {
-				g := l.figures.Services[sid]
-				cpu := g.MaxCPU
-				if cpu == 0 {
-					cpu = u.CPUs
-				}
-				u.CPUUsed += cpu
-				u.MemoryUsed += g.MaxMemory
-			}
+			u = l.sum(n)
 		}
 		for _, sid := range bundle {
 			cpu, mem := l.figures.Services[sid].CPU, l.figures.Services[sid].Memory

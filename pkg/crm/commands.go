@@ -115,7 +115,7 @@ func (m *manager) commandArm(line string) {
 	}
 	m.log(Info, "got crm command: %s", line)
 	if d.Mode == "ignore" {
-		for _, sid := range sortedKeys(m.status.Services) {
+		for _, sid := range m.order() {
 			sd, cd := m.status.Services[sid], m.services[sid]
 			if cd.Node == "" || cd.Node == sd.Node {
 				continue
@@ -132,7 +132,7 @@ func (m *manager) commandArm(line string) {
 // disarm handles a pass while a disarm record exists. It reports whether the pass is over.
 func (m *manager) disarm() bool {
 	deferred := make(map[string]bool)
-	for _, sid := range sortedKeys(m.status.Services) {
+	for _, sid := range m.order() {
 		switch st := m.status.Services[sid].State; st {
 		case Fence, Recovery, Migrate, Relocate:
 			if len(deferred) == 0 {
@@ -146,7 +146,7 @@ func (m *manager) disarm() bool {
 		m.write()
 		return true
 	}
-	for _, sid := range sortedKeys(m.status.Services) {
+	for _, sid := range m.order() {
 		m.suspend(sid)
 	}
 	if m.status.Disarm.State != "disarmed" && m.allDisarmed() {
@@ -173,7 +173,6 @@ func (m *manager) suspend(sid string) {
 		m.log(Info, "disarm: freezing service '%s' (was '%s')", sid, sd.State)
 		frozen := ServiceStatus{Node: sd.Node, State: Freeze, UID: m.newUID(), MaintenanceNode: sd.MaintenanceNode}
 		m.status.Services[sid] = frozen
-		m.usage.remove(sid)
 		m.usage.add(sid, frozen)
 	}
 }

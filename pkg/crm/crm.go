@@ -1,6 +1,9 @@
 package crm
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // States of a CRM.
 const (
@@ -140,10 +143,8 @@ func (c *CRM) mayBeActive(fresh, emptyAllowed bool) bool {
 	if !ok {
 		return false
 	}
-	for _, sd := range s.Services {
-		if sd.State == Fence && sd.Node == c.env.Node() {
-			return false
-		}
+	if fencing(s, c.env.Node()) {
+		return false
 	}
 	cfg, err := c.env.Config()
 	if err != nil {
@@ -153,6 +154,13 @@ func (c *CRM) mayBeActive(fresh, emptyAllowed bool) bool {
 		return true
 	}
 	return c.emptyButBusy(s)
+}
+
+// fencing tells whether a service of node waits for it to be fenced.
+func fencing(s ManagerStatus, node string) bool {
+	return slices.ContainsFunc(s.on(node), func(sid string) bool {
+		return s.Services[sid].State == Fence && s.Services[sid].Node == node
+	})
 }
 
 // emptyButBusy tells whether, without any resource, there is still something to clean up
@@ -204,10 +212,8 @@ func (c *CRM) idleAllowed(fresh bool) bool {
 	if !ok {
 		return false
 	}
-	for _, sd := range s.Services {
-		if sd.State == Fence && sd.Node == c.env.Node() {
-			return false
-		}
+	if fencing(s, c.env.Node()) {
+		return false
 	}
 	cfg, err := c.env.Config()
 	return err == nil && len(cfg.Services) == 0 && len(s.Services) == 0 && s.Disarm == nil

@@ -18,7 +18,7 @@ func StartScores(mode string, nodes map[string]NodeUsage, services map[string]Gu
 		names = append(names, n)
 	}
 	u := Usage{Nodes: nodes, Services: services}
-	l, _ := newLoad(mode, names, u)
+	l, _ := newLoad(mode, names, u, len(on))
 	for sid, s := range on {
 		l.add(sid, s)
 	}

@@ -108,7 +108,7 @@ func (m *manager) knowsRules(node string) (why string) {
 }
 
 // active counts the services that keep a node's LRM busy.
-func (m *manager) active(node string) int { return activeOn(m.status.Services, node) }
+func (m *manager) active(node string) int { return activeOn(m.status, node) }
 
 // versionAtLeast compares versions like 9.0.0~16: a release is above its pre-releases.
 func versionAtLeast(v, want string) bool {

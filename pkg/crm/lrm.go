@@ -3,6 +3,7 @@ package crm
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -24,7 +25,7 @@ type LRM struct {
 	// file before anything is read.
 	begun *bool
 
-	services  map[string]ServiceStatus
+	manager   ManagerStatus
 	nodeState string
 	config    Config
 	results   map[string]Result
@@ -166,7 +167,7 @@ func (l *LRM) update() bool {
 		l.log(Err, "updating service status from manager failed: %v", err)
 		return false
 	}
-	l.services = s.Services
+	l.manager = s
 	l.nodeState = cmp.Or(s.Nodes[l.env.Node()], NodeUnknown)
 	if l.shutdown {
 		return true
@@ -183,23 +184,15 @@ func (l *LRM) update() bool {
 }
 
 func (l *LRM) fenceRequested() bool {
-	for _, sd := range l.services {
-		if sd.Node == l.env.Node() && sd.State == Fence {
-			return true
-		}
-	}
-	return l.nodeState == NodeFence
+	return l.nodeState == NodeFence || fencing(l.manager, l.env.Node())
 }
 
 // activeOn counts the services that keep a node's LRM busy: it is their node or target,
 // and they are neither stopped, frozen, in error nor waiting to be started.
-func activeOn(services map[string]ServiceStatus, node string) int {
+func activeOn(m ManagerStatus, node string) int {
 	n := 0
-	for _, sd := range services {
-		if sd.Node != node && sd.Target != node {
-			continue
-		}
-		switch sd.State {
+	for _, sid := range m.on(node) {
+		switch m.Services[sid].State {
 		case Stopped, Freeze, ErrorState, RequestStart:
 		default:
 			n++
@@ -208,15 +201,12 @@ func activeOn(services map[string]ServiceStatus, node string) int {
 	return n
 }
 
-func (l *LRM) active() int { return activeOn(l.services, l.env.Node()) }
+func (l *LRM) active() int { return activeOn(l.manager, l.env.Node()) }
 
 func (l *LRM) configured() bool {
-	for _, sd := range l.services {
-		if sd.Node == l.env.Node() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.manager.on(l.env.Node()), func(sid string) bool {
+		return l.manager.Services[sid].Node == l.env.Node()
+	})
 }
 
 func (l *LRM) workers() int { return len(l.jobs) }
@@ -374,10 +364,8 @@ func (l *LRM) manage() {
 		return
 	}
 	l.config = c
-	uids := make(map[string]bool)
-	for _, sid := range sortedKeys(l.services) {
-		sd := l.services[sid]
-		uids[sd.UID] = true
+	for _, sid := range l.manager.on(l.env.Node()) {
+		sd := l.manager.Services[sid]
 		if sd.Node != l.env.Node() || sd.UID == "" || sd.State == Recovery || sd.State == Freeze || sd.State == RequestStart {
 			continue
 		}
@@ -394,12 +382,12 @@ func (l *LRM) manage() {
 		l.jobs[sid] = Job{SID: sid, UID: sd.UID, Verb: sd.State, Target: sd.Target, Timeout: timeout, Tries: l.jobs[sid].Tries}
 	}
 	for sid := range l.jobs {
-		if _, known := l.services[sid]; !known && !l.working[sid] {
+		if _, known := l.manager.Services[sid]; !known && !l.working[sid] {
 			delete(l.jobs, sid)
 		}
 	}
-	for uid := range l.results {
-		if !uids[uid] {
+	for uid, r := range l.results {
+		if l.manager.Services[r.SID].UID != uid {
 			delete(l.results, uid)
 		}
 	}
@@ -491,10 +479,7 @@ func (l *LRM) writeStatus() bool {
 	if !l.env.Quorate() {
 		return false
 	}
-	s := LRMStatus{State: l.state, Mode: l.mode, Timestamp: l.env.Now(), Results: map[string]Result{}, Known: true}
-	for uid, r := range l.results {
-		s.Results[uid] = r
-	}
+	s := LRMStatus{State: l.state, Mode: l.mode, Timestamp: l.env.Now(), Results: maps.Clone(l.results), Known: true}
 	if err := l.env.WriteLRMStatus(s); err != nil {
 		l.log(Err, "unable to write lrm status file - %v", err)
 		return false

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ type manager struct {
 
 	config    Config
 	services  map[string]Service // config by SID
+	sids      []string           // of status.Services, sorted; see order
 	lrm       map[string]LRMStatus
 	compiled  Compiled
 	rulesKey  string
@@ -232,8 +234,12 @@ func (m *manager) offline(node string) bool {
 func (m *manager) readConfig() {
 	c, err := m.env.Config()
 	m.must(err)
+	same := sameServices(c, m.config)
 	m.config = c
 	m.setScheduler(c.Datacenter.Scheduler)
+	if same {
+		return
+	}
 	m.services = make(map[string]Service, len(c.Services))
 	groups := make(map[string]Group, len(c.Groups))
 	for _, g := range c.Groups {
@@ -248,10 +254,25 @@ func (m *manager) readConfig() {
 	}
 }
 
+// sameServices tells whether two readings share one list of services: an environment whose
+// configuration did not change may hand out the same again, without groups it then means
+// the same.
+func sameServices(a, b Config) bool {
+	return len(a.Services) > 0 && len(a.Services) == len(b.Services) && &a.Services[0] == &b.Services[0] && len(a.Groups)+len(b.Groups) == 0
+}
+
+// order are the SIDs of the services the manager knows, sorted: in this order it works.
+func (m *manager) order() []string {
+	if m.sids == nil {
+		m.sids = sortedKeys(m.status.Services)
+	}
+	return m.sids
+}
+
 // followConfig takes up services that were configured and drops those that are not any more.
 func (m *manager) followConfig() {
-	for _, sid := range sortedKeys(m.services) {
-		cd := m.services[sid]
+	for _, c := range m.config.Services {
+		sid, cd := c.SID, m.services[c.SID]
 		if _, known := m.status.Services[sid]; known || cd.State == WantIgnored {
 			continue
 		}
@@ -261,8 +282,9 @@ func (m *manager) followConfig() {
 			state = RequestStart
 		}
 		m.status.Services[sid] = ServiceStatus{State: state, Node: cd.Node, UID: m.newUID()}
+		m.sids = nil
 	}
-	for _, sid := range sortedKeys(m.status.Services) {
+	for _, sid := range m.order() {
 		cd, configured := m.services[sid]
 		reason := "no config"
 		if configured {
@@ -273,12 +295,15 @@ func (m *manager) followConfig() {
 		}
 		m.log(Info, "removing stale service '%s' (%s)", sid, reason)
 		delete(m.status.Services, sid)
+		m.sids = nil
 	}
 }
 
 func (m *manager) newUID() string {
 	m.uid++
-	return fmt.Sprintf("%s-%d-%d", m.env.Node(), m.env.Now(), m.uid)
+	b := append(make([]byte, 0, 48), m.env.Node()...)
+	b = strconv.AppendInt(append(b, '-'), m.env.Now(), 10)
+	return string(strconv.AppendInt(append(b, '-'), int64(m.uid), 10))
 }
 
 // countUsage fills the schedulers' table for this pass.
@@ -291,11 +316,11 @@ func (m *manager) countUsage() {
 	}
 	u := m.env.Usage()
 	var missing string
-	m.usage, missing = newLoad(m.scheduler, online, u)
+	m.usage, missing = newLoad(m.scheduler, online, u, len(m.status.Services))
 	if missing != "" {
 		m.log(Warning, "fallback to 'basic' scheduler mode, init for '%s' failed - no figures for node '%s'", m.scheduler, missing)
 	}
-	for _, sid := range sortedKeys(m.status.Services) {
+	for _, sid := range m.order() {
 		m.usage.add(sid, m.status.Services[sid])
 	}
 	for _, g := range u.Others {
@@ -322,7 +347,7 @@ func (m *manager) compileRules() {
 func (m *manager) sweep(include func(sid string) bool) {
 	for repeat := true; repeat; {
 		repeat = false
-		for _, sid := range sortedKeys(m.status.Services) {
+		for _, sid := range m.order() {
 			if !include(sid) {
 				continue
 			}
@@ -343,7 +368,7 @@ func (m *manager) fenceSweep() bool {
 	changed := false
 	tried := make(map[string]bool)
 	fenced := make(map[string]bool)
-	for _, sid := range sortedKeys(m.status.Services) {
+	for _, sid := range m.order() {
 		s := m.status.Services[sid]
 		if s.State != Fence {
 			continue
@@ -414,7 +439,6 @@ func (m *manager) change(sid, state string, p to) {
 		params = append(params, fmt.Sprintf("timeout = %d", *p.timeout))
 	}
 	m.status.Services[sid] = s
-	m.usage.remove(sid)
 	m.usage.add(sid, s)
 	text := ""
 	if len(params) > 0 {
@@ -425,6 +449,11 @@ func (m *manager) change(sid, state string, p to) {
 
 // result returns the LRM's result for the service's current UID.
 func (m *manager) result(s ServiceStatus) (Result, bool) {
+	for _, n := range [2]string{s.Node, s.Target} { // where it nearly always is
+		if r, ok := m.lrm[n].Results[s.UID]; ok {
+			return r, true
+		}
+	}
 	for _, l := range m.lrm {
 		if r, ok := l.Results[s.UID]; ok {
 			return r, true

@@ -87,8 +87,38 @@ func (m *manager) peers(sid string) (together map[string]int, separate map[strin
 	return together, separate
 }
 
+// stays tells at once of the ordinary case, a service that is where it may and should be:
+// in the best class of nodes, with no peers to follow or to leave and nowhere to return to.
+func (m *manager) stays(sid string, sd ServiceStatus) bool {
+	if sd.MaintenanceNode != "" || !m.usage.knows(sd.Node) || len(m.compiled.together[sid]) > 0 {
+		return false
+	}
+	if rule, bound := m.compiled.nodes[sid]; bound {
+		own, allowed := rule[sd.Node]
+		if !allowed {
+			return false
+		}
+		for n, prio := range rule {
+			if prio > own && m.usage.knows(n) {
+				return false
+			}
+		}
+	}
+	for peer := range m.compiled.apart[sid] {
+		if s, known := m.status.Services[peer]; known {
+			if current, target := counted(s); current == sd.Node || target == sd.Node {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // selectNode chooses a node for a service; "" if there is none.
 func (m *manager) selectNode(sid string, cd Service, sd ServiceStatus, p preference) string {
+	if p == preferNone && m.stays(sid, sd) {
+		return sd.Node
+	}
 	allowed, best := m.affinity(sid)
 	if len(best) == 0 {
 		return ""

@@ -109,6 +109,33 @@ type ManagerStatus struct {
 	// Requests holds the nodes that are asked into maintenance.
 	Requests map[string]bool
 	Disarm   *Disarm
+
+	index *statusIndex // of a clone, which nobody changes
+}
+
+// statusIndex finds services by node, so that each LRM need not look at all of them.
+type statusIndex struct {
+	on map[string][]string
+}
+
+// on returns the SIDs of the services whose node or target is node, sorted.
+func (m ManagerStatus) on(node string) []string {
+	if m.index == nil {
+		m.index = &statusIndex{}
+	}
+	if m.index.on == nil {
+		m.index.on = make(map[string][]string, len(m.Nodes))
+		for sid, s := range m.Services {
+			m.index.on[s.Node] = append(m.index.on[s.Node], sid)
+			if s.Target != "" && s.Target != s.Node {
+				m.index.on[s.Target] = append(m.index.on[s.Target], sid)
+			}
+		}
+		for _, sids := range m.index.on {
+			slices.Sort(sids)
+		}
+	}
+	return m.index.on[node]
 }
 
 // Disarm is the record of a disarmed stack.
@@ -142,8 +169,10 @@ type Command struct {
 	Timeout int
 }
 
-// Clone returns a copy that shares nothing.
+// Clone returns a copy that shares nothing. Whoever is handed a status clones it before
+// changing it.
 func (m ManagerStatus) Clone() ManagerStatus {
+	m.index = &statusIndex{}
 	m.Nodes = maps.Clone(m.Nodes)
 	m.Requests = maps.Clone(m.Requests)
 	services := make(map[string]ServiceStatus, len(m.Services))

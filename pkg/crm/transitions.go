@@ -161,7 +161,6 @@ func (m *manager) judgeStart(sid string, cd Service, res Result) (p preference, 
 		}
 		sd.Running = true
 		m.status.Services[sid] = sd
-		m.usage.remove(sid)
 		m.usage.add(sid, sd)
 		return preferNone, false
 	case ExitError, ExitWrongNode:

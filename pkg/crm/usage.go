@@ -43,21 +43,35 @@ type OtherGuest struct {
 type load struct {
 	mode  string // basic, static or dynamic: what is really used in this pass
 	names []string
-	count map[string]int
-	// on are the services counted on each node, in the order they were added.
-	on      map[string]map[string]bool
+	on    map[string]*nodeLoad
+	// where are the nodes each service is counted on.
+	where   map[string]counts
 	figures Usage
-	// starting are services counted as started but not confirmed running.
-	starting map[string]bool
+}
+
+// nodeLoad are the services counted on one node.
+type nodeLoad struct {
+	sids []string
+	// usage is the node's usage with them; stale when they changed.
+	usage NodeUsage
+	fresh bool
+}
+
+// counts are the nodes a service is counted on, nil for none, and whether it is counted as
+// started but not confirmed running.
+type counts struct {
+	current, target *nodeLoad
+	starting        bool
 }
 
 // newLoad makes the table for the online nodes. A static or dynamic scheduler that lacks
 // a node's figures works as basic for this pass.
-func newLoad(mode string, online []string, u Usage) (*load, string) {
-	l := &load{mode: mode, names: slices.Sorted(slices.Values(online)), count: map[string]int{}, on: map[string]map[string]bool{}, figures: u, starting: map[string]bool{}}
+func newLoad(mode string, online []string, u Usage, services int) (*load, string) {
+	l := &load{mode: mode, names: slices.Sorted(slices.Values(online)), on: make(map[string]*nodeLoad, len(online)),
+		where: make(map[string]counts, services), figures: u}
 	missing := ""
 	for _, n := range l.names {
-		l.on[n] = make(map[string]bool)
+		l.on[n] = &nodeLoad{}
 		if _, ok := u.Nodes[n]; !ok && mode != "basic" {
 			missing = n
 		}
@@ -72,37 +86,61 @@ func (l *load) nodes() []string { return l.names }
 
 func (l *load) knows(node string) bool { return l.on[node] != nil }
 
-// add counts a service where its state counts it.
-func (l *load) add(sid string, s ServiceStatus) {
+// placeOf is where a service's state counts it.
+func (l *load) placeOf(s ServiceStatus) counts {
 	current, target := counted(s)
-	for _, n := range []string{current, target} {
-		if n != "" && l.knows(n) && !l.on[n][sid] {
-			l.on[n][sid] = true
-			l.count[n]++
-		}
+	c := counts{current: l.on[current], target: l.on[target], starting: (s.State == Started || s.State == RequestStartBalance) && !s.Running}
+	if c.target == c.current {
+		c.target = nil
 	}
-	l.starting[sid] = (s.State == Started || s.State == RequestStartBalance) && !s.Running
+	return c
 }
 
+// add counts a service where its state counts it, and no longer where it did.
+func (l *load) add(sid string, s ServiceStatus) {
+	old, now := l.where[sid], l.placeOf(s)
+	if old == now {
+		return
+	}
+	old.remove(sid)
+	now.add(sid)
+	l.where[sid] = now
+}
+
+func (c counts) add(sid string) {
+	for _, n := range [2]*nodeLoad{c.current, c.target} {
+		if n != nil {
+			n.sids = append(n.sids, sid)
+			n.fresh = false
+		}
+	}
+}
+
+func (c counts) remove(sid string) {
+	for _, n := range [2]*nodeLoad{c.current, c.target} {
+		if n != nil {
+			k := slices.Index(n.sids, sid)
+			n.sids[k] = n.sids[len(n.sids)-1]
+			n.sids = n.sids[:len(n.sids)-1]
+			n.fresh = false
+		}
+	}
+}
+
+// addOther counts a running guest that HA does not manage.
 func (l *load) addOther(g OtherGuest) {
-	if l.knows(g.Node) && !l.on[g.Node][g.SID] {
-		l.on[g.Node][g.SID] = true
-		l.count[g.Node]++
-		if l.figures.Services == nil {
-			l.figures.Services = map[string]GuestUsage{}
-		}
-		l.figures.Services[g.SID] = g.GuestUsage
+	n, old := l.on[g.Node], l.where[g.SID]
+	if n == nil || old.current == n || old.target == n {
+		return
 	}
-}
-
-func (l *load) remove(sid string) {
-	for n := range l.on {
-		if l.on[n][sid] {
-			delete(l.on[n], sid)
-			l.count[n]--
-		}
+	counts{current: n}.add(g.SID)
+	if _, known := l.figures.Services[g.SID]; known {
+		return
 	}
-	delete(l.starting, sid)
+	if l.figures.Services == nil {
+		l.figures.Services = map[string]GuestUsage{}
+	}
+	l.figures.Services[g.SID] = g.GuestUsage
 }
 
 // scores rates every online node for a start of sid; lower is better.
@@ -110,7 +148,7 @@ func (l *load) scores(sid, current string) map[string]float64 {
 	out := make(map[string]float64, len(l.names))
 	if l.mode == "basic" {
 		for _, n := range l.names {
-			out[n] = float64(l.count[n])
+			out[n] = float64(len(l.on[n].sids))
 		}
 		return out
 	}
@@ -134,25 +172,36 @@ func (l *load) scores(sid, current string) map[string]float64 {
 func (l *load) table() []NodeUsage {
 	out := make([]NodeUsage, len(l.names))
 	for k, n := range l.names {
-		u := l.figures.Nodes[n]
-		if l.mode == "static" {
-			u.CPUUsed, u.MemoryUsed = 0, 0
+		on := l.on[n]
+		if !on.fresh {
+			on.usage, on.fresh = l.sum(n), true
 		}
-		for _, sid := range sortedKeys(l.on[n]) {
-			g := l.figures.Services[sid]
-			if l.mode == "dynamic" && !l.starting[sid] {
-				continue // it is in the node's own figures
-			}
-			cpu := g.MaxCPU
-			if cpu == 0 {
-				cpu = u.CPUs
-			}
-			u.CPUUsed += cpu
-			u.MemoryUsed += g.MaxMemory
-		}
-		out[k] = u
+		out[k] = on.usage
 	}
 	return out
+}
+
+// sum adds up the services counted on a node, by SID: floating-point sums depend on the order.
+func (l *load) sum(node string) NodeUsage {
+	u := l.figures.Nodes[node]
+	if l.mode == "static" {
+		u.CPUUsed, u.MemoryUsed = 0, 0
+	}
+	on := l.on[node]
+	slices.Sort(on.sids)
+	for _, sid := range on.sids {
+		if l.mode == "dynamic" && !l.where[sid].starting {
+			continue // it is in the node's own figures
+		}
+		g := l.figures.Services[sid]
+		cpu := g.MaxCPU
+		if cpu == 0 {
+			cpu = u.CPUs
+		}
+		u.CPUUsed += cpu
+		u.MemoryUsed += g.MaxMemory
+	}
+	return u
 }
 
 // criteria are the four figures of a cluster in which node k has that much more to carry:
