@@ -9,6 +9,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -68,7 +69,8 @@ func newWorld(s ha.Snapshot) *world {
 	for _, n := range s.Inventory.Nodes {
 		w.nodes[n.Name] = &room{node: n, reserve: ha.HostReserve(n.MemoryMax), used: n.MemoryUsed}
 	}
-	for _, r := range s.Inventory.Rules {
+	// By ID, whoever made the snapshot: where rules contradict each other the first counts.
+	for _, r := range slices.SortedFunc(slices.Values(s.Inventory.Rules), func(a, b ha.Rule) int { return strings.Compare(a.ID, b.ID) }) {
 		if r.Binds() {
 			for _, sid := range r.Resources {
 				w.rulesOf[sid] = append(w.rulesOf[sid], r)
