@@ -1,8 +1,19 @@
 package crm
 
-// Maps gives tests what selection reads.
-func (c Compiled) Maps() (nodes map[string]map[string]int, together, apart map[string]map[string]bool) {
-	return c.nodes, c.together, c.apart
+import "maps"
+
+// Maps gives tests what selection reads, for the nodes it is asked about.
+func (c Compiled) Maps(known []string) (nodes map[string]map[string]int, together, apart map[string]map[string]bool) {
+	nodes = make(map[string]map[string]int)
+	for sid, r := range c.nodes {
+		nodes[sid] = maps.Clone(r.priority)
+		for _, n := range known {
+			if p, allowed := r.class(n); allowed {
+				nodes[sid][n] = p
+			}
+		}
+	}
+	return nodes, c.together, c.apart
 }
 
 // Topsis and Imbalance are tested against figures of Proxmox's own scheduler.

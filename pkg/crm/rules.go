@@ -59,6 +59,31 @@ func (r Rule) priorities() int {
 	return len(seen)
 }
 
+// users finds the rules of one sort that a service is in, by their place in a list.
+type users map[string][]int
+
+func usersOf(rules []Rule, sort func(Rule) bool) users {
+	u := make(users)
+	for k, r := range rules {
+		if sort(r) {
+			for _, sid := range r.Resources {
+				u[sid] = append(u[sid], k)
+			}
+		}
+	}
+	return u
+}
+
+// of are the rules that any of the services is in, in the order of the list.
+func (u users) of(sids []string) []int {
+	var out []int
+	for _, sid := range sids {
+		out = append(out, u[sid]...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Dropped is a rule the manager ignores, and why.
 type Dropped struct {
 	Rule   string
@@ -67,12 +92,46 @@ type Dropped struct {
 
 // Compiled are the rules as selection uses them.
 type Compiled struct {
-	// nodes maps a SID to the nodes of its node-affinity rule with their priorities.
-	nodes map[string]map[string]int
+	// nodes maps a SID to its node-affinity rule.
+	nodes map[string]nodeRule
 	// together and apart map a SID to its positive and negative peers.
 	together map[string]map[string]bool
 	apart    map[string]map[string]bool
 }
+
+// nodeRule is a node-affinity rule as selection uses it. The services of a rule share one.
+type nodeRule struct {
+	priority map[string]int
+	strict   bool
+}
+
+// class is the priority of a node; nodes that a rule does not name have -1, or are not
+// allowed if it is strict.
+func (r nodeRule) class(node string) (priority int, allowed bool) {
+	if p, named := r.priority[node]; named {
+		return p, true
+	}
+	return -1, !r.strict
+}
+
+// Allows tells whether the rules let a service be placed on a node at all.
+func (c Compiled) Allows(sid, node string) bool {
+	r, bound := c.nodes[sid]
+	if !bound {
+		return true
+	}
+	_, allowed := r.class(node)
+	return allowed
+}
+
+// Strict tells whether a strict rule restricts a service to some nodes.
+func (c Compiled) Strict(sid string) bool { return c.nodes[sid].strict }
+
+// Together are the positive peers of a service, Apart its negative ones, sorted.
+func (c Compiled) Together(sid string) []string { return sortedKeys(c.together[sid]) }
+
+// Apart are the negative peers of a service, sorted.
+func (c Compiled) Apart(sid string) []string { return sortedKeys(c.apart[sid]) }
 
 // Compile drops the rules that contradict each other and turns the rest into what
 // selection reads. nodes are the nodes the manager knows.
@@ -85,11 +144,11 @@ func Compile(rules []Rule, nodes []string) (Compiled, []Dropped) {
 	}
 	kept, dropped := checkRules(enabled, nodes)
 	kept = transform(kept)
-	c := Compiled{nodes: map[string]map[string]int{}, together: map[string]map[string]bool{}, apart: map[string]map[string]bool{}}
+	c := Compiled{nodes: map[string]nodeRule{}, together: map[string]map[string]bool{}, apart: map[string]map[string]bool{}}
 	for _, r := range kept {
 		switch {
 		case r.isNode():
-			c.addNodeRule(r, nodes)
+			c.addNodeRule(r)
 		case r.Affinity == Positive:
 			addPeers(c.together, r.Resources)
 		default:
@@ -99,20 +158,13 @@ func Compile(rules []Rule, nodes []string) (Compiled, []Dropped) {
 	return c, dropped
 }
 
-func (c *Compiled) addNodeRule(r Rule, nodes []string) {
+func (c *Compiled) addNodeRule(r Rule) {
+	compiled := nodeRule{priority: make(map[string]int, len(r.Nodes)), strict: r.Strict}
+	for _, n := range r.Nodes {
+		compiled.priority[n.Node] = n.Priority
+	}
 	for _, sid := range r.Resources {
-		m := make(map[string]int, len(nodes))
-		for _, n := range r.Nodes {
-			m[n.Node] = n.Priority
-		}
-		if !r.Strict {
-			for _, n := range nodes {
-				if _, named := m[n]; !named {
-					m[n] = -1
-				}
-			}
-		}
-		c.nodes[sid] = m
+		c.nodes[sid] = compiled
 	}
 }
 
@@ -205,18 +257,25 @@ func mergePositive(rules []Rule) []*set {
 		return strings.Compare(a.ID, b.ID)
 	})
 	var sets []*set
+	first := make(map[string]int) // the first set of each resource
 	for _, r := range positive {
-		k := slices.IndexFunc(sets, func(s *set) bool {
-			return slices.ContainsFunc(r.Resources, func(sid string) bool { return slices.Contains(s.resources, sid) })
-		})
-		if k < 0 {
+		k := len(sets)
+		for _, sid := range r.Resources {
+			if j, in := first[sid]; in {
+				k = min(k, j)
+			}
+		}
+		if k == len(sets) {
 			sets = append(sets, &set{})
-			k = len(sets) - 1
 		}
 		sets[k].rules = append(sets[k].rules, r)
 		for _, sid := range r.Resources {
-			if !slices.Contains(sets[k].resources, sid) {
+			j, in := first[sid]
+			if !in || j != k && !slices.Contains(sets[k].resources, sid) {
 				sets[k].resources = append(sets[k].resources, sid)
+			}
+			if !in || k < j {
+				first[sid] = k
 			}
 		}
 	}
@@ -227,10 +286,12 @@ func mergePositive(rules []Rule) []*set {
 }
 
 func checkPositiveAgainstNegative(rules []Rule, sets []*set, drop func(id, reason string)) {
+	negative := usersOf(rules, func(r Rule) bool { return r.isResource(Negative) })
 	for _, s := range sets {
 		whole := Rule{Resources: s.resources}
-		for _, r := range rules {
-			if !r.isResource(Negative) || r.overlap(whole) < 2 {
+		for _, k := range negative.of(s.resources) {
+			r := rules[k]
+			if r.overlap(whole) < 2 {
 				continue
 			}
 			drop(r.ID, "rule shares two or more resources with a positive resource affinity rule")
@@ -242,17 +303,16 @@ func checkPositiveAgainstNegative(rules []Rule, sets []*set, drop func(id, reaso
 }
 
 func checkPriorities(rules []Rule, drop func(id, reason string)) {
+	located := usersOf(rules, Rule.isNode)
 	for _, r := range rules {
 		if r.Type != ResourceAffinity {
 			continue
 		}
 		var touched []Rule
 		several := false
-		for _, n := range rules {
-			if n.isNode() && n.overlap(r) > 0 {
-				touched = append(touched, n)
-				several = several || n.priorities() > 1
-			}
+		for _, k := range located.of(r.Resources) {
+			touched = append(touched, rules[k])
+			several = several || rules[k].priorities() > 1
 		}
 		if !several {
 			continue
@@ -265,13 +325,11 @@ func checkPriorities(rules []Rule, drop func(id, reason string)) {
 }
 
 func checkPositiveNodeRules(rules []Rule, sets []*set, drop func(id, reason string)) {
+	located := usersOf(rules, Rule.isNode)
 	for _, s := range sets {
-		whole := Rule{Resources: s.resources}
 		var touched []Rule
-		for _, n := range rules {
-			if n.isNode() && n.overlap(whole) > 0 {
-				touched = append(touched, n)
-			}
+		for _, k := range located.of(s.resources) {
+			touched = append(touched, rules[k])
 		}
 		if len(touched) < 2 {
 			continue
@@ -286,6 +344,7 @@ func checkPositiveNodeRules(rules []Rule, sets []*set, drop func(id, reason stri
 }
 
 func checkNegativeNodeRules(rules []Rule, drop func(id, reason string)) {
+	users := usersOf(rules, Rule.isNode)
 	for _, r := range rules {
 		if !r.isResource(Negative) {
 			continue
@@ -293,10 +352,8 @@ func checkNegativeNodeRules(rules []Rule, drop func(id, reason string)) {
 		located := make(map[string]bool)
 		nodes := make(map[string]bool)
 		var touched []Rule
-		for _, n := range rules {
-			if !n.isNode() || n.overlap(r) == 0 {
-				continue
-			}
+		for _, k := range users.of(r.Resources) {
+			n := rules[k]
 			touched = append(touched, n)
 			for _, x := range n.Nodes {
 				nodes[x.Node] = true
@@ -327,7 +384,9 @@ func transform(rules []Rule) []Rule {
 			out = append(out, r)
 		}
 	}
-	negatives := slices.Clone(out)
+	others := slices.Clone(out)
+	negative := usersOf(others, func(r Rule) bool { return r.isResource(Negative) })
+	located := usersOf(others, Rule.isNode)
 	for _, s := range sets {
 		merged := s.rules[0]
 		merged.Resources = s.resources
@@ -337,14 +396,15 @@ func transform(rules []Rule) []Rule {
 				merged.ID += "-" + r.ID
 			}
 		}
-		for _, n := range negatives {
-			if n.isResource(Negative) {
-				out = append(out, implied(merged, n)...)
-			}
+		for _, k := range negative.of(merged.Resources) {
+			out = append(out, implied(merged, others[k])...)
 		}
-		for k := range out {
-			if n := &out[k]; n.isNode() && n.overlap(merged) > 0 {
-				n.Resources = union(n.Resources, merged.Resources)
+		for _, k := range located.of(merged.Resources) {
+			out[k].Resources = union(out[k].Resources, merged.Resources)
+			for _, sid := range merged.Resources { // a later set may share a service with this one
+				if !slices.Contains(located[sid], k) {
+					located[sid] = append(located[sid], k)
+				}
 			}
 		}
 		out = append(out, merged)

@@ -71,7 +71,7 @@ func compareCompiled(t *testing.T, text string, got crm.Compiled) {
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
 	}
-	nodes, together, apart := got.Maps()
+	nodes, together, apart := got.Maps([]string{"node1", "node2", "node3"})
 	wantNodes := map[string]map[string]int{}
 	for sid, r := range want.Nodes {
 		wantNodes[sid] = map[string]int{}

@@ -27,8 +27,9 @@ func (m *manager) affinity(sid string) (allowed, best map[string]bool) {
 	}
 	allowed, best = make(map[string]bool), make(map[string]bool)
 	highest, any := 0, false
-	for n, prio := range rule {
-		if !m.usage.knows(n) {
+	for _, n := range m.usage.nodes() {
+		prio, may := rule.class(n)
+		if !may {
 			continue
 		}
 		allowed[n] = true
@@ -37,7 +38,7 @@ func (m *manager) affinity(sid string) (allowed, best map[string]bool) {
 		}
 	}
 	for n := range allowed {
-		if rule[n] == highest {
+		if prio, _ := rule.class(n); prio == highest {
 			best[n] = true
 		}
 	}
@@ -94,11 +95,11 @@ func (m *manager) stays(sid string, sd ServiceStatus) bool {
 		return false
 	}
 	if rule, bound := m.compiled.nodes[sid]; bound {
-		own, allowed := rule[sd.Node]
+		own, allowed := rule.class(sd.Node)
 		if !allowed {
 			return false
 		}
-		for n, prio := range rule {
+		for n, prio := range rule.priority {
 			if prio > own && m.usage.knows(n) {
 				return false
 			}
