@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/casaeureka/psw-ha/coordinator/planner"
 	"github.com/casaeureka/psw-ha/coordinator/pve"
@@ -31,7 +32,7 @@ func (c *Coordinator) advance(ctx context.Context, base ha.Maintenance, s ha.Sna
 	}
 	c.holdOrders(base, &next, &plan, s)
 	if len(closed) > 0 {
-		plan = shut(plan, closed)
+		plan = c.shut(plan, closed, s.At)
 		_, err := c.intend(base, base, plan, s)
 		return base, plan, err
 	}
@@ -67,9 +68,13 @@ func step(m ha.Maintenance, s ha.Snapshot) (next ha.Maintenance, p ha.Plan, err 
 }
 
 // shut is a plan of a coordinator that may not act: why, and what would be waited for anyway.
-func shut(p ha.Plan, closed []ha.Blocker) ha.Plan {
+func (c *Coordinator) shut(p ha.Plan, closed []ha.Blocker, at time.Time) ha.Plan {
 	var out ha.Plan
 	for _, b := range closed {
+		if b.Code == codeNotAccepted && c.settling(at) {
+			out.Wait(b.Subject, "it has just started, agents are still connecting: %s", b.Reason)
+			continue
+		}
 		out.Block(b.Subject, b.Reason, b.Fix)
 	}
 	out.Waits = append(out.Waits, p.Waits...)
@@ -92,6 +97,8 @@ func (c *Coordinator) holdOrders(base ha.Maintenance, next *ha.Maintenance, p *h
 			p.Wait(string(deed.Node), "waiting for the agent of %s to answer: %s", pending.agent, deed)
 		} else if c.orders.anyOf(c.obedient(deed.Node, s)) {
 			return false
+		} else if c.settling(s.At) {
+			p.Wait(string(deed.Node), "waiting for an agent to connect that can %s", deed)
 		} else {
 			p.Block(string(deed.Node), "no connected agent on a quorate node can "+deed.String(),
 				fmt.Sprintf("on %s or any other node: `systemctl status psw-agent`", deed.Node))

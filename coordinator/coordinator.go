@@ -36,6 +36,7 @@ type Coordinator struct {
 	members func() []ha.Member
 	log     *slog.Logger
 	me      ha.Identity
+	began   time.Time
 
 	// ticking is held for a whole Tick, asking while an operator's request is decided and
 	// stored, looking while the API is read. looking is taken last.
@@ -95,8 +96,9 @@ func New(cfg Config, st *store.Store, client *pve.Client, members func() []ha.Me
 	}
 	c := &Coordinator{
 		config: cfg, store: st, pve: client, members: members, log: log.With("generation", generation),
-		me:   ha.Identity{ID: cfg.ID, Generation: generation, Guest: cfg.Guest},
-		wake: make(chan struct{}, 1), safeSaid: make(map[string]time.Time), pauses: make(map[pause]int),
+		began: time.Now(),
+		me:    ha.Identity{ID: cfg.ID, Generation: generation, Guest: cfg.Guest},
+		wake:  make(chan struct{}, 1), safeSaid: make(map[string]time.Time), pauses: make(map[pause]int),
 	}
 	c.seen.Store(&sight{})
 	if err := c.resume(); err != nil {

@@ -38,6 +38,13 @@ func (c *Coordinator) closed(s ha.Snapshot) []ha.Blocker {
 	return out
 }
 
+// settleTime is how long agents are given to find a coordinator that has just started
+// before their absence is somebody's business: they knock again after a second or two,
+// and their first report follows at once.
+const settleTime = 20 * time.Second
+
+func (c *Coordinator) settling(at time.Time) bool { return at.Sub(c.began) < settleTime }
+
 // notAccepted says if fewer than a majority of the nodes' agents obey this coordinator. A
 // majority of them can obey one coordinator only, so that two can never both act.
 func (c *Coordinator) notAccepted(s ha.Snapshot) *ha.Blocker {

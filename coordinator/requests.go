@@ -21,6 +21,10 @@ func (c *Coordinator) Status(_ context.Context, p *ha.Policy) (ha.ClusterStatus,
 	}
 	st := planner.Status(s)
 	for _, b := range c.closed(s) {
+		if b.Code == codeNotAccepted && c.settling(s.At) {
+			st.Warnings = append(st.Warnings, "the coordinator has just started, agents are still connecting: "+b.Reason)
+			continue
+		}
 		st.Warnings = append(st.Warnings, fmt.Sprintf("the coordinator does not act: %s; %s", b.Reason, b.Fix))
 	}
 	if v.readError != nil {

@@ -165,8 +165,6 @@ type arrival struct {
 	running bool
 	self    bool
 	start   bool // it is at home, stopped by us: start it
-	// blocker is why it cannot come now.
-	blocker *ha.Blocker
 }
 
 // homeward lists what is to come to the node, by SID: its targets, and whatever was
