@@ -48,7 +48,6 @@ type response struct {
 	reason string // empty: the usual one of status
 	body   []byte // nil: no body and no content type
 	delay  time.Duration
-	lost   bool // the connection ends without the answer
 }
 
 // apiError is an answer that says no.

@@ -11,7 +11,6 @@ type instant int64
 
 func (t instant) add(d time.Duration) instant { return t + instant(d) }
 func (t instant) sub(o instant) time.Duration { return time.Duration(t - o) }
-func (t instant) seconds() float64            { return time.Duration(t).Seconds() }
 
 // clock is model time and what is to happen in it.
 type clock struct {

@@ -133,7 +133,6 @@ type DoubleRun struct {
 
 // truth is the log of what really happened.
 type truth struct {
-	c       *Cluster
 	events  []Event
 	where   map[int][]string // nodes on which a guest executes
 	doubles []DoubleRun
