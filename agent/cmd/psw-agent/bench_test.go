@@ -68,7 +68,7 @@ func (c metered) Read(b []byte) (int, error) {
 func BenchmarkAgent(b *testing.B) {
 	dir := b.TempDir()
 	program := filepath.Join(dir, "psw-agent")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, ".")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", program, ".") // as make build does
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
