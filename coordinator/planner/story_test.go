@@ -157,6 +157,8 @@ func (st *story) do(t *testing.T, line string) string {
 		st.nfs(ha.NodeName(f[1]), f[2] == "answers")
 	case "state":
 		st.service(sid(t, f[1])).State = f[2]
+	case "fallback":
+		st.service(sid(t, f[1])).MaintenanceNode = ha.NodeName(f[2])
 	case "max_workers":
 		st.s.Inventory.Options.MaxWorkers, _ = strconv.Atoi(f[1])
 	case "preview":
