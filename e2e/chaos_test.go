@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,7 @@ func (w *chaos) draw() pvesim.Spec {
 	for k := range 2 + w.rand.IntN(6) {
 		w.drawGuest(&s, 100+k)
 	}
+	w.drawAffinity(&s)
 	slices.SortFunc(w.policy.Targets, func(a, b ha.Target) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
@@ -99,13 +101,26 @@ func (w *chaos) drawGuest(s *pvesim.Spec, id int) {
 		g.Type, g.Disks[0].Key, t.Type, sid.Kind = "lxc", "rootfs", ha.TargetLXC, ha.CT
 	}
 	if t.HA {
-		s.Resources = append(s.Resources, pvesim.ResourceSpec{SID: sid.String(), State: "started", Options: map[string]string{"failback": "0"}})
+		s.Resources = append(s.Resources, pvesim.ResourceSpec{SID: sid.String(), State: "started", Options: map[string]string{"failback": strconv.Itoa(w.rand.IntN(2))}})
 		if w.rand.IntN(2) == 0 {
 			s.Rules = append(s.Rules, pvesim.RuleSpec{ID: "psw-" + g.Name, Type: "node-affinity", Resources: []string{sid.String()}, Nodes: []string{home + ":100"}})
 		}
 	}
 	s.Guests = append(s.Guests, g)
 	w.policy.Targets = append(w.policy.Targets, t)
+}
+
+// drawAffinity keeps two HA guests together, or apart, now and then.
+func (w *chaos) drawAffinity(s *pvesim.Spec) {
+	if len(s.Resources) < 2 || w.rand.IntN(3) > 0 {
+		return
+	}
+	a := w.rand.IntN(len(s.Resources) - 1)
+	r := pvesim.RuleSpec{ID: "pair", Type: "resource-affinity", Affinity: "positive", Resources: []string{s.Resources[a].SID, s.Resources[a+1].SID}}
+	if w.rand.IntN(2) == 0 {
+		r.Affinity = "negative"
+	}
+	s.Rules = append(s.Rules, r)
 }
 
 func (w *chaos) say(format string, args ...any) {
