@@ -58,3 +58,31 @@ func BenchmarkForecast(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkCapacity(b *testing.B) {
+	for _, c := range []struct {
+		nodes, guests int
+		full          float64
+		o             forecast.CapacityOptions
+	}{
+		{64, 5_000, 0.75, forecast.CapacityOptions{CoreRatio: 8}},
+		{64, 5_000, 0.97, forecast.CapacityOptions{CoreRatio: 8}},
+		{64, 5_000, 0.75, forecast.CapacityOptions{CoreRatio: 8, Will: true}},
+		{1_000, 100_000, 0.75, forecast.CapacityOptions{CoreRatio: 8}},
+	} {
+		s := big(c.nodes, c.guests, c.full, "basic", 1)
+		name := fmt.Sprintf("%d nodes, %d guests, %.0f%% full", c.nodes, c.guests, 100*c.full)
+		if c.o.Will {
+			name += ", asking the manager"
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := forecast.Capacity(s, c.o)
+				if err != nil || len(r.Losses) != c.nodes {
+					b.Fatal(err, len(r.Losses))
+				}
+			}
+		})
+	}
+}

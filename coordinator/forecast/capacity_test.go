@@ -320,7 +320,9 @@ func atHome(s ha.Snapshot, compiled crm.Compiled) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(s.Inventory.Rules, func(r ha.Rule) bool { return r.Type == ha.NodeAffinity && r.Nodes[0].Priority > 0 || !r.Strict && r.Type == ha.NodeAffinity })
+	return !slices.ContainsFunc(s.Inventory.Rules, func(r ha.Rule) bool {
+		return r.Type == ha.NodeAffinity && r.Nodes[0].Priority > 0 || !r.Strict && r.Type == ha.NodeAffinity
+	})
 }
 
 // The manager never starts a guest where a strict rule forbids it, and never two that a

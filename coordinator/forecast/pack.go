@@ -43,7 +43,7 @@ func (a *attempt) allowed(u *unit, n int) bool {
 			return false
 		}
 		for _, peer := range it.apart {
-			if a.where[peer] == n {
+			if a.where(peer) == n {
 				return false
 			}
 		}
@@ -63,19 +63,19 @@ func contains(list []int, n int) bool {
 func (a *attempt) put(u *unit, n int) {
 	a.free[n].memory -= u.memory
 	a.free[n].cores -= u.cores
-	a.locate(u, n)
+	if u.bound {
+		for _, k := range u.items {
+			a.at[k] = n
+		}
+	}
 }
 
 func (a *attempt) take(u *unit, n int) {
 	a.free[n].memory += u.memory
 	a.free[n].cores += u.cores
-	a.locate(u, -1)
-}
-
-func (a *attempt) locate(u *unit, n int) {
-	if a.where != nil {
+	if u.bound {
 		for _, k := range u.items {
-			a.where[k] = n
+			delete(a.at, k)
 		}
 	}
 }

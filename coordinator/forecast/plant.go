@@ -81,7 +81,13 @@ func newPlant(w *world, o CapacityOptions) *plant {
 
 // addGuests puts every running guest where it is.
 func (p *plant) addGuests() {
-	bySID := p.w.services
+	frozen := make(map[ha.SID]bool)
+	for _, svc := range p.w.s.Inventory.HA.Services {
+		if svc.State == ha.ServiceFreeze || svc.State == ha.ServiceError {
+			frozen[svc.SID] = true
+		}
+	}
+	p.items = make([]item, 0, len(p.w.s.Inventory.Guests))
 	for _, g := range p.w.s.Inventory.Guests {
 		n, known := p.index[g.Node]
 		if g.Template || !known || !g.Running() {
@@ -96,19 +102,12 @@ func (p *plant) addGuests() {
 		p.rooms[assigned][n].cores -= g.CPUs
 		p.rooms[inUse][n].cores -= g.CPUs
 		p.items = append(p.items, it)
-		if r, managed := bySID[g.SID]; !managed {
+		if r, managed := p.w.services[g.SID]; !managed {
 			p.pinned[n] = append(p.pinned[n], g.SID)
-		} else if p.restarts(r) {
+		} else if r.State == ha.RequestStarted && !frozen[g.SID] { // the others are not restarted
 			p.on[n] = append(p.on[n], k)
 		}
 	}
-}
-
-// restarts tells whether the manager restarts the guest elsewhere when its node dies.
-func (p *plant) restarts(r ha.Resource) bool {
-	svc, known := p.w.s.Inventory.HA.Service(r.SID)
-	frozen := known && (svc.State == ha.ServiceFreeze || svc.State == ha.ServiceError)
-	return r.State == ha.RequestStarted && !frozen
 }
 
 // applyRules takes over the rules as the manager compiles them: what contradicts itself is
@@ -190,7 +189,7 @@ type attempt struct {
 	lost  []int
 	gone  []bool
 	free  []room
-	where []int // by item: its node, -1 while it has none
+	at    map[int]int // where the items of bound units are placed
 	units []unit
 	steps int
 	any   bool // some unit is bound: nodes with equal room are not alike
@@ -226,15 +225,22 @@ func (p *plant) attempt(lost []int, by measure) *attempt {
 		}
 	}
 	if a.any {
-		a.where = make([]int, len(p.items))
-		for k := range p.items {
-			if a.where[k] = p.items[k].node; a.gone[p.items[k].node] {
-				a.where[k] = -1
-			}
-		}
+		a.at = make(map[int]int)
 	}
 	slices.SortFunc(a.units, a.harder)
 	return a
+}
+
+// where is the node an item is on, -1 while it has none.
+func (a *attempt) where(k int) int {
+	n := a.p.items[k].node
+	if !a.gone[n] {
+		return n
+	}
+	if n, placed := a.at[k]; placed {
+		return n
+	}
+	return -1
 }
 
 // peerNodes are the nodes where the members of a set are that were not lost.

@@ -168,7 +168,7 @@ func (a *attempt) keptOff(u *unit, n int) string {
 			return "a strict rule forbids it"
 		}
 		for _, peer := range it.apart {
-			if a.where[peer] == n {
+			if a.where(peer) == n {
 				return "a rule keeps it apart from " + a.p.w.label(a.p.items[peer].sid)
 			}
 		}
@@ -270,7 +270,7 @@ func (p *plant) moveFix(lost []int) (Fix, bool) {
 			p.relocate(k, from)
 			if good {
 				sid := p.items[k].sid
-				return Fix{Text: fmt.Sprintf("move %s to %s", cmp.Or(p.w.name[sid], sid.String()), p.names[n]), SID: sid, From: p.names[from], To: p.names[n]}, true
+				return Fix{Text: fmt.Sprintf("move %s to %s", cmp.Or(p.w.name(sid), sid.String()), p.names[n]), SID: sid, From: p.names[from], To: p.names[n]}, true
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func (t *teller) targets() (touched []TargetOutcome, untouched int) {
 			continue
 		}
 		_, managed := t.w.services[g.SID]
-		o := TargetOutcome{SID: g.SID, Name: t.w.name[g.SID], Managed: managed, From: from, DownAt: downAt[from]}
+		o := TargetOutcome{SID: g.SID, Name: t.w.name(g.SID), Managed: managed, From: from, DownAt: downAt[from]}
 		to, runs := after[g.SID]
 		c := courses[g.SID]
 		switch {

@@ -19,28 +19,29 @@ type world struct {
 
 	node     map[ha.NodeName]ha.Node
 	byID     map[int]ha.NodeName
-	guest    map[ha.SID]ha.Guest
+	guest    map[ha.SID]*ha.Guest
 	config   map[ha.SID]ha.GuestConfig
 	storage  map[string]ha.Storage
-	services map[ha.SID]ha.Resource // managed: configured, not ignored, and existing
-	name     map[ha.SID]string      // the target's name, else the guest's
-	rules    map[ha.SID][]int       // indexes of the binding rules
+	services map[ha.SID]*ha.Resource // managed: configured, not ignored, and existing
+	rules    map[ha.SID][]int        // indexes of the binding rules
+	byName   map[string]string       // targets that are the guest of that name
+	byVMID   map[int]string          // targets that name their guest's number
 }
 
 func newWorld(s ha.Snapshot, what Fault) *world {
 	s = inOrder(s)
 	w := &world{s: s, fault: what, node: make(map[ha.NodeName]ha.Node), byID: make(map[int]ha.NodeName),
-		guest: make(map[ha.SID]ha.Guest, len(s.Inventory.Guests)), config: make(map[ha.SID]ha.GuestConfig),
-		storage: make(map[string]ha.Storage), services: make(map[ha.SID]ha.Resource, len(s.Inventory.Resources)),
-		name: make(map[ha.SID]string, len(s.Inventory.Guests)), rules: make(map[ha.SID][]int)}
+		guest: make(map[ha.SID]*ha.Guest, len(s.Inventory.Guests)), config: make(map[ha.SID]ha.GuestConfig),
+		storage: make(map[string]ha.Storage), services: make(map[ha.SID]*ha.Resource, len(s.Inventory.Resources)),
+		rules: make(map[ha.SID][]int), byName: make(map[string]string), byVMID: make(map[int]string)}
 	for _, n := range s.Inventory.Nodes {
 		w.node[n.Name] = n
 		if n.ID != 0 {
 			w.byID[n.ID] = n.Name
 		}
 	}
-	for _, g := range s.Inventory.Guests {
-		if !g.Template {
+	for k := range s.Inventory.Guests {
+		if g := &s.Inventory.Guests[k]; !g.Template {
 			w.guest[g.SID] = g
 		}
 	}
@@ -52,7 +53,8 @@ func newWorld(s ha.Snapshot, what Fault) *world {
 	for _, st := range s.Inventory.Storages {
 		w.storage[st.Name] = st
 	}
-	for _, r := range s.Inventory.Resources {
+	for k := range s.Inventory.Resources {
+		r := &s.Inventory.Resources[k]
 		if _, exists := w.guest[r.SID]; exists && r.State != ha.RequestIgnored {
 			w.services[r.SID] = r
 		}
@@ -64,25 +66,25 @@ func newWorld(s ha.Snapshot, what Fault) *world {
 			}
 		}
 	}
-	w.nameGuests()
-	return w
-}
-
-// nameGuests gives each guest the name of the target it is.
-func (w *world) nameGuests() {
-	byName, byID := make(map[string]string), make(map[int]string)
-	for _, t := range w.s.Policy.Targets {
+	for _, t := range s.Policy.Targets {
 		switch {
 		case t.Type == ha.TargetBare:
 		case t.VMID != 0:
-			byID[t.VMID] = t.Name
+			w.byVMID[t.VMID] = t.Name
 		default:
-			byName[t.Name] = t.Name
+			w.byName[t.Name] = t.Name
 		}
 	}
-	for sid, g := range w.guest {
-		w.name[sid] = cmp.Or(byID[sid.ID], byName[g.Name], g.Name)
+	return w
+}
+
+// name is how people know a guest: the target it is, else its own name.
+func (w *world) name(sid ha.SID) string {
+	g, exists := w.guest[sid]
+	if !exists {
+		return ""
 	}
+	return cmp.Or(w.byVMID[sid.ID], w.byName[g.Name], g.Name)
 }
 
 // inOrder returns the snapshot with its lists in their documented order: a forecast does
@@ -278,7 +280,7 @@ func (w *world) bound(sid ha.SID, node ha.NodeName) string {
 	if !known {
 		return ""
 	}
-	home := w.guest[sid].Node
+	home := w.at(sid)
 	for _, name := range c.Storages {
 		st, exists := w.storage[name]
 		switch {
@@ -295,9 +297,17 @@ func (w *world) bound(sid ha.SID, node ha.NodeName) string {
 	return ""
 }
 
+// at is where the snapshot has a guest.
+func (w *world) at(sid ha.SID) ha.NodeName {
+	if g, exists := w.guest[sid]; exists {
+		return g.Node
+	}
+	return ""
+}
+
 // label is a guest as people know it: vm:100 (media).
 func (w *world) label(sid ha.SID) string {
-	if n := w.name[sid]; n != "" {
+	if n := w.name(sid); n != "" {
 		return fmt.Sprintf("%s (%s)", sid, n)
 	}
 	return sid.String()
