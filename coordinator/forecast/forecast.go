@@ -8,7 +8,6 @@ package forecast
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -354,18 +353,9 @@ func (w *world) atRest(c *crm.Cluster, sid string, svc crm.ServiceStatus, st crm
 	case crm.Recovery:
 		return true
 	case crm.Started:
-		if w.hangsOn(sid, svc.Node) {
+		if st.Disarm != nil || svc.Running && c.Up(svc.Node) && c.Quorate(svc.Node) {
 			return true
 		}
-		return (svc.Running || st.Disarm != nil) && (c.Up(svc.Node) && c.Quorate(svc.Node) || st.Disarm != nil)
 	}
-	return w.hangsOn(sid, svc.Node)
+	return c.Stuck(sid, svc.Node)
 }
-
-func (w *world) hangsOn(sid, node string) bool {
-	id, err := ha.ParseSID(sid)
-	return err == nil && w.hangs(id, ha.NodeName(node))
-}
-
-// text formats a duration as administrators read it in logs.
-func text(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }

@@ -147,6 +147,9 @@ func (t *teller) down(o *TargetOutcome, c course) {
 	case c.hung != "":
 		o.Fate, o.To = Hanging, ha.NodeName(c.hung)
 		o.Why = fmt.Sprintf("it is being started on %s and waits for the NFS server", c.hung)
+	case known && t.c.Stuck(o.SID.String(), svc.Node):
+		o.Fate, o.To = Hanging, ha.NodeName(svc.Node)
+		o.Why = fmt.Sprintf("all workers of the LRM on %s wait for the NFS server", svc.Node)
 	case !t.anyQuorate():
 		o.Why = "no side of the cluster has quorum: nobody starts anything until enough nodes are back"
 	case st.Disarm != nil:

@@ -210,6 +210,22 @@ func (c *Cluster) Busy() bool {
 	return false
 }
 
+// Stuck tells whether a service waits on a node for ever: its own job does not end, or no
+// worker of the node's LRM is ever free again.
+func (c *Cluster) Stuck(sid, node string) bool {
+	n := c.node(node)
+	if j, working := n.jobs[sid]; working {
+		return n.power && j.how == Hangs
+	}
+	hanging := 0
+	for _, j := range n.jobs {
+		if j.how == Hangs {
+			hanging++
+		}
+	}
+	return n.power && hanging > 0 && hanging == len(n.slots)
+}
+
 func (c *Cluster) plan(daemon int, at int64) { c.due[at] = append(c.due[at], daemon) }
 
 func (c *Cluster) tell(e Event) {
