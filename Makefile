@@ -11,7 +11,7 @@ SEEDS   ?= 100
 COUNT   ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e bench clean
+.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e bench bench-rivals clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ e2e: ## the whole system with real binaries, sockets and TLS on the simulated cl
 bench: ## the benchmarks, several times each; prints the medians
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./... > bench.out || { cat bench.out; exit 1; }
 	$(TOOL) benchstat bench.out
+
+bench-rivals: ## beside hcheck, hbal and crm_simulate (Debian's ganeti-htools and pacemaker-cli-utils) on the same clusters
+	$(GO) test -count=1 -v -timeout 120m ./e2e/bench -rivals -runs 3
 
 clean: ## remove what was built
 	rm -rf bin bench.out
