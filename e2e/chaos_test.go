@@ -36,6 +36,8 @@ type chaos struct {
 	rand   *rand.Rand
 	sim    *pvesim.Cluster
 	policy ha.Policy
+	memory map[int]int64    // of guests, by VMID, in bytes
+	room   map[string]int64 // of nodes
 	path   string
 	began  time.Time
 	log    []string
@@ -61,7 +63,8 @@ type node struct {
 type killed struct{}
 
 func newChaos(t *testing.T, seed uint64) *chaos {
-	w := &chaos{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "psw.db"), began: time.Now(), down: map[string]bool{}}
+	w := &chaos{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "psw.db"), began: time.Now(), down: map[string]bool{},
+		memory: map[int]int64{}, room: map[string]int64{}}
 	w.sim = pvesim.New(w.draw())
 	dir := t.TempDir()
 	for _, n := range w.sim.Nodes() {
@@ -80,7 +83,8 @@ func (w *chaos) draw() pvesim.Spec {
 	w.policy = ha.Policy{Project: "sim", Cluster: ha.ClusterPolicy{Name: "sim"}}
 	for k := range 3 + w.rand.IntN(2) {
 		name := fmt.Sprintf("node%d", k+1)
-		s.Nodes = append(s.Nodes, pvesim.NodeSpec{Name: name, Memory: int64(24+w.rand.IntN(40)) * gib})
+		w.room[name] = int64(12+w.rand.IntN(40)) * gib
+		s.Nodes = append(s.Nodes, pvesim.NodeSpec{Name: name, Memory: w.room[name]})
 		w.policy.Cluster.Nodes = append(w.policy.Cluster.Nodes, ha.NodeName(name))
 	}
 	for k := range 2 + w.rand.IntN(6) {
@@ -106,6 +110,7 @@ func (w *chaos) drawGuest(s *pvesim.Spec, id int) {
 			s.Rules = append(s.Rules, pvesim.RuleSpec{ID: "psw-" + g.Name, Type: "node-affinity", Resources: []string{sid.String()}, Nodes: []string{home + ":100"}})
 		}
 	}
+	w.memory[id] = g.Memory
 	s.Guests = append(s.Guests, g)
 	w.policy.Targets = append(w.policy.Targets, t)
 }
@@ -129,6 +134,14 @@ func (w *chaos) say(format string, args ...any) {
 
 func (w *chaos) fail(format string, args ...any) {
 	w.t.Helper()
+	events := w.sim.Events()
+	for _, e := range events[max(0, len(events)-12):] {
+		w.say("truth: %6.1f  %s %s %s", e.At.Sub(w.began).Seconds(), e.Node, e.SID, e.What)
+	}
+	for _, n := range w.sim.Nodes() {
+		w.say("truth: %s up %v, quorate %v, runs %v", n, w.sim.Up(n), w.sim.Quorate(n), w.sim.Running(n))
+	}
+	w.sim.HealNFS() // or a hanging probe would keep the bubble from ending
 	tail := w.log[max(0, len(w.log)-60):]
 	w.t.Fatalf("%s\n\nreplay: go test ./e2e -run Simulation -seed=%d\n\n%s", fmt.Sprintf(format, args...), w.seed, strings.Join(tail, "\n"))
 }

@@ -1,8 +1,13 @@
 package e2e_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,6 +214,69 @@ func (w *chaos) judgeRequest(r *http.Request) {
 		return
 	}
 	w.judgeMove(id)
+	w.judgeRoom(id, destination(r))
+}
+
+// destination reads where a guest is asked to go, and leaves the request as it was.
+func destination(r *http.Request) string {
+	if r.Body == nil {
+		return ""
+	}
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return ""
+	}
+	r.Body = io.NopCloser(bytes.NewReader(raw))
+	var asked struct{ Target, Node string }
+	if json.Unmarshal(raw, &asked) == nil {
+		return cmp.Or(asked.Target, asked.Node)
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(form.Get("target"), form.Get("node"))
+}
+
+// needsMemory tells whether a guest runs, or the HA manager is to have it running; one that
+// is just stopped only moves its configuration.
+func (w *chaos) needsMemory(id int) bool {
+	for _, g := range w.sim.Guests() {
+		if g.ID == id && g.Running != "" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(w.policy.Targets, func(t ha.Target) bool { return t.VMID == id && t.HA })
+}
+
+// judgeRoom demands that no node is promised more memory to guests than it has, counting
+// what runs there, what is arriving, and what was asked to go there and has not begun.
+func (w *chaos) judgeRoom(id int, node string) {
+	if w.room[node] == 0 {
+		w.fail("guest %d is asked to move to %q, which is no node", id, node)
+	}
+	there := map[int]bool{id: true}
+	for _, p := range w.sim.Running(node) {
+		if !p.Finished { // one that has handed its state over is about to exit
+			there[p.ID] = true
+		}
+	}
+	for _, m := range w.store.Maintenances() {
+		for _, mv := range m.Moves {
+			if mv.Open() && string(mv.To) == node {
+				there[mv.SID.ID] = true
+			}
+		}
+	}
+	var sum int64
+	for guest := range there {
+		if w.needsMemory(guest) {
+			sum += w.memory[guest]
+		}
+	}
+	if limit := w.room[node] - ha.HostReserve(w.room[node]); sum > limit {
+		w.fail("guest %d is asked to move to %s, which would then carry %d MiB and has %d MiB", id, node, sum>>20, limit>>20)
+	}
 }
 
 // judgeMove demands that a guest is asked to move once only: not while it is arriving

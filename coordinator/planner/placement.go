@@ -237,7 +237,7 @@ func (w *world) unit(guests []ha.Guest, from ha.NodeName, failed map[ha.NodeName
 		failed:   failed,
 	}
 	for _, g := range guests {
-		if w.running(g) {
+		if w.holdsMemory(g) {
 			u.assigned += g.MemoryMax
 			u.used += memoryUsed(g)
 		}

@@ -330,7 +330,7 @@ func (w *world) notHomeYet(m *ha.Maintenance, a arrival, busy int) (why string, 
 				len(f) >= triesBlocked, fmt.Sprintf("mend the cause, then `psw maintenance end %s` tries at once", m.Node)
 		}
 	}
-	if a.running {
+	if w.holdsMemory(a.guest) {
 		if why := w.nodes[m.Node].lacks(a.guest.MemoryMax, memoryUsed(a.guest), m.Options.AllowOvercommit); why != "" {
 			return why + " on " + string(m.Node), true, fmt.Sprintf("move something off %s first, or --allow-overcommit", m.Node)
 		}

@@ -139,7 +139,7 @@ func (w *world) fillRooms() {
 		}
 	}
 	for _, g := range w.Inventory.Guests {
-		if g.Template || !w.running(g) {
+		if g.Template || !w.holdsMemory(g) {
 			continue
 		}
 		at := w.at(g)
@@ -193,6 +193,20 @@ func (w *world) running(g ha.Guest) bool {
 		}
 	}
 	return g.Running()
+}
+
+// holdsMemory tells whether a guest has to be given its memory where it is: it runs, or
+// the HA manager is to have it running and will start it at any moment.
+func (w *world) holdsMemory(g ha.Guest) bool {
+	if w.running(g) {
+		return true
+	}
+	r, managed := w.resource(g.SID)
+	if !managed || r.State != ha.RequestStarted {
+		return false
+	}
+	svc, ok := w.Inventory.HA.Service(g.SID)
+	return !ok || svc.State != ha.ServiceError
 }
 
 // at is where a guest is: where its process runs, or else where the API has it. The API

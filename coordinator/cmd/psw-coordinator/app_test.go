@@ -252,7 +252,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	st, err := op.Status(ctx, nil)
-	if err != nil || len(st.Nodes) != 3 || !strings.Contains(strings.Join(st.Warnings, "\n"), "the coordinator does not act: 0 of 3 agents") {
+	if err != nil || len(st.Nodes) != 3 || !strings.Contains(strings.Join(st.Warnings, "\n"), "the coordinator has just started, agents are still connecting: 0 of 3 agents") {
 		t.Errorf("status: %+v, %v; want three nodes, and that no agent obeys yet", st, err)
 	}
 
