@@ -113,7 +113,7 @@ func (r *request) setRule(ru *rule) {
 		slices.Sort(ru.resources)
 	}
 	if r.has("nodes") {
-		ru.nodes = parseRuleNodes(r.get("nodes"))
+		ru.nodes = sortedNodes(parseNodes(r.get("nodes")))
 	}
 	if r.has("affinity") {
 		ru.affinity = r.get("affinity")

@@ -33,7 +33,8 @@ type ResourceSpec struct {
 	SID string
 	// State is started, stopped, disabled or ignored.
 	State string
-	// Options are further lines: failback, max_restart, max_relocate, comment.
+	// Options are further lines: failback, max_restart, max_relocate, comment, and
+	// group in a cluster that has groups.
 	Options map[string]string
 }
 

@@ -23,7 +23,7 @@ type GroupSpec struct {
 
 func (f *pmxcfs) addGroup(s GroupSpec) {
 	f.groups = append(f.groups, crm.Group{
-		ID: s.ID, Nodes: parseRuleNodes(strings.Join(s.Nodes, ",")), Restricted: s.Restricted, NoFailback: s.NoFailback, Comment: s.Comment,
+		ID: s.ID, Nodes: parseNodes(strings.Join(s.Nodes, ",")), Restricted: s.Restricted, NoFailback: s.NoFailback, Comment: s.Comment,
 	})
 }
 

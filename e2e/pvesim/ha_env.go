@@ -87,11 +87,14 @@ func (e *haEnv) Commands() ([]string, error) {
 func (e *haEnv) HasCommands() bool { return len(e.node.fs.commands) > 0 }
 
 func (e *haEnv) SetRequest(sid, state string) error {
+	if err := e.writable(); err != nil {
+		return err
+	}
 	if r := e.node.fs.resource(sid); r != nil {
 		r.opts["state"] = state
 		e.node.fs.resourcesChanged()
 	}
-	return e.writable()
+	return nil
 }
 
 // Steal fails if the configuration is not where it is looked for. The manager's pass then
@@ -99,13 +102,16 @@ func (e *haEnv) SetRequest(sid, state string) error {
 // after a guest of its had moved away but before the manager had seen it: the status file
 // is never written again, and services sorted after that one are never looked at.
 func (e *haEnv) Steal(sid, from, to string) error {
+	if err := e.writable(); err != nil {
+		return err
+	}
 	g := e.node.fs.guestBySID(sid)
 	if g == nil || g.node != from {
 		return fmt.Errorf("guest %s is not on node %s", sid, from)
 	}
 	g.node = to
 	e.node.fs.resourcesChanged()
-	return e.writable()
+	return nil
 }
 
 // leftoverLocks are removed from a guest's configuration when it is recovered.

@@ -121,26 +121,33 @@ func TestGroupsBecomeRules(t *testing.T) {
 		s := threeNodes()
 		s.Guests = []pvesim.GuestSpec{{ID: 100, Node: "pve1", Running: true}, {ID: 101, Node: "pve1", Running: true}}
 		s.Groups = []pvesim.GroupSpec{
-			{ID: "second", Nodes: []string{"pve2:2", "pve1"}, Restricted: true, NoFailback: true}, {ID: "unused", Nodes: []string{"pve3"}},
+			{ID: "second", Nodes: []string{"pve2:2", "pve1"}, Restricted: true, NoFailback: true},
+			{ID: "other", Nodes: []string{"pve2"}}, {ID: "unused", Nodes: []string{"pve3"}},
 		}
-		s.Resources = []pvesim.ResourceSpec{{SID: "vm:100", Options: map[string]string{"group": "second"}}, {SID: "vm:101"}}
+		s.Resources = []pvesim.ResourceSpec{{SID: "vm:100", Options: map[string]string{"group": "second"}}, {SID: "vm:101", Options: map[string]string{"group": "other"}}}
 		l := start(t, s)
 		time.Sleep(5 * time.Second) // the manager knows all nodes
 		l.PowerOff("pve3")
 		time.Sleep(2 * time.Minute)
 		var groups []struct{ Group, Nodes string }
 		l.data("pve1", "GET", "/cluster/ha/groups", "", &groups)
-		if len(groups) != 2 || groups[0].Group != "second" {
+		if len(groups) != 3 || groups[0].Group != "second" {
 			l.t.Errorf("groups while a node is away: %+v", groups)
+		}
+		if got := readFile(t, l.Host("pve1"), "etc/pve/ha/groups.cfg"); !strings.Contains(got, "group: second\n\tnodes pve2:2,pve1\n\tnofailback 1\n\trestricted 1\n") {
+			t.Errorf("groups.cfg: %s", got)
+		}
+		if a, b := l.runs("vm:100"), l.runs("vm:101"); a != "pve1" || b != "pve2" {
+			t.Errorf("the guest that does not fail back is on %s, the other on %s", a, b)
 		}
 		l.PowerOn("pve3")
 		l.until(5*time.Minute, "the end of the groups", func() bool { return l.call("pve1", "GET", "/cluster/ha/groups", "").code == 500 })
 		var rules []struct {
-			Rule, Type, Nodes, Resources, Comment string
-			Strict, Order                         int
+			Rule, Nodes, Resources string
+			Strict                 int
 		}
 		l.data("pve1", "GET", "/cluster/ha/rules", "", &rules)
-		if len(rules) != 1 || rules[0].Rule != "ha-group-second" || rules[0].Strict != 1 || rules[0].Nodes != "pve1,pve2:2" || rules[0].Resources != "vm:100" {
+		if len(rules) != 2 || rules[0].Rule != "ha-group-second" || rules[0].Strict != 1 || rules[0].Nodes != "pve1,pve2:2" || rules[0].Resources != "vm:100" {
 			l.t.Errorf("rules: %+v", rules)
 		}
 		var r map[string]any

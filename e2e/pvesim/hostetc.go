@@ -40,7 +40,11 @@ func (h *Host) pmxcfs(name string) (entry, bool) {
 	case "local":
 		return h.pmxcfs("nodes/" + n.name)
 	case "ha":
-		return folder(dir, "crm_commands", "manager_status", "resources.cfg", "rules.cfg")
+		names := []string{"crm_commands", "manager_status", "resources.cfg", "rules.cfg"}
+		if len(n.fs.groups) > 0 {
+			names = slices.Insert(names, 1, "groups.cfg")
+		}
+		return folder(dir, names...)
 	case "nodes":
 		var names []string
 		for _, o := range n.c.nodes {

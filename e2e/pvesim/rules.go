@@ -46,21 +46,25 @@ func (f *pmxcfs) addRule(s RuleSpec) {
 		panic(fmt.Sprintf("pvesim: HA rule %q has no ID of its own", s.ID))
 	}
 	f.rules = append(f.rules, &rule{
-		id: s.ID, typ: s.Type, resources: slices.Sorted(slices.Values(s.Resources)), nodes: parseRuleNodes(strings.Join(s.Nodes, ",")),
+		id: s.ID, typ: s.Type, resources: slices.Sorted(slices.Values(s.Resources)), nodes: sortedNodes(parseNodes(strings.Join(s.Nodes, ","))),
 		strict: map[bool]string{true: "1"}[s.Strict], affinity: s.Affinity, comment: s.Comment, disabled: s.Disabled,
 	})
 	f.rulesChanged()
 }
 
-// parseRuleNodes reads n1:2,n2.
-func parseRuleNodes(text string) []crm.RuleNode {
+// parseNodes reads n1:2,n2.
+func parseNodes(text string) []crm.RuleNode {
 	var list []crm.RuleNode
 	for _, item := range splitList(text) {
 		name, pri, _ := strings.Cut(item, ":")
 		list = append(list, crm.RuleNode{Node: name, Priority: atoi(pri)})
 	}
-	slices.SortFunc(list, func(a, b crm.RuleNode) int { return cmp.Compare(a.Node, b.Node) })
 	return list
+}
+
+// sortedNodes are nodes as rules.cfg has them, by name; groups.cfg keeps their order.
+func sortedNodes(list []crm.RuleNode) []crm.RuleNode {
+	return slices.SortedFunc(slices.Values(list), func(a, b crm.RuleNode) int { return cmp.Compare(a.Node, b.Node) })
 }
 
 func nodesText(nodes []crm.RuleNode) string {
@@ -119,7 +123,7 @@ func modelRules(all []*rule) []crm.Rule {
 
 func ruleOf(r crm.Rule) *rule {
 	return &rule{
-		id: r.ID, typ: r.Type, resources: slices.Clone(r.Resources), nodes: slices.Clone(r.Nodes), strict: map[bool]string{true: "1"}[r.Strict],
+		id: r.ID, typ: r.Type, resources: slices.Clone(r.Resources), nodes: sortedNodes(r.Nodes), strict: map[bool]string{true: "1"}[r.Strict],
 		affinity: r.Affinity, comment: r.Comment, disabled: r.Disabled,
 	}
 }
