@@ -36,7 +36,7 @@ func init() {
 		"DELETE /cluster/ha/resources/{sid}":           deleteHAResource,
 		"POST /cluster/ha/resources/{sid}/migrate":     haMotion("migrate"),
 		"POST /cluster/ha/resources/{sid}/relocate":    haMotion("relocate"),
-		"GET /cluster/ha/groups":                       noGroups("index groups"),
+		"GET /cluster/ha/groups":                       haGroups,
 		"GET /cluster/ha/rules":                        haRules,
 		"POST /cluster/ha/rules":                       addHARule,
 		"GET /cluster/ha/rules/{rule}":                 haRule,
@@ -230,7 +230,7 @@ func (r *request) hastate(node string) (string, bool) {
 	if r.fs.manager == nil {
 		return "", false
 	}
-	state, ok := r.fs.manager.nodes[node]
+	state, ok := r.fs.manager.Nodes[node]
 	return state, ok
 }
 
@@ -279,10 +279,10 @@ func number(f float64) any {
 
 // state is a service's raw CRM state; empty if the manager does not know it.
 func (m *managerStatus) state(sid string) string {
-	if m == nil || m.services[sid] == nil {
+	if m == nil {
 		return ""
 	}
-	return m.services[sid].state
+	return m.Services[sid].State
 }
 
 func nextID(r *request) (any, error) {

@@ -20,7 +20,7 @@ func (r *request) guest(k kind) (*guestConf, error) {
 
 // managed reports whether the HA manager decides about the guest.
 func (f *pmxcfs) managed(g *guestConf) bool {
-	if f.manager != nil && f.manager.disarm != nil && f.manager.disarm.mode == "ignore" {
+	if f.manager != nil && f.manager.Disarm != nil && f.manager.Disarm.Mode == "ignore" {
 		return false
 	}
 	r := f.resource(g.sid())
@@ -219,6 +219,7 @@ func guestStart(k kind) handler {
 		}
 		return r.haTask(g, "hastart", fmt.Sprintf("Requesting HA start for %s %d", k.word(), g.id), func() string {
 			r.fs.resource(g.sid()).opts["state"] = "started"
+			r.fs.resourcesChanged()
 			return "OK"
 		}), nil
 	}

@@ -2,9 +2,10 @@ package pvesim
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
 // Writing HA's configuration. Every write needs the cluster-wide lock domain-ha.
@@ -16,10 +17,26 @@ func (r *request) lockHA(prefix string) error {
 	return dieSlowly(cfsDelay, "%scfs-lock 'domain-ha' error: no quorum!", prefix)
 }
 
-func noGroups(what string) handler {
-	return func(*request) (any, error) {
-		return nil, die("cannot %s: ha groups have been migrated to rules", what)
+// haGroups lists the groups of a cluster that comes from PVE 8, until they are rules.
+func haGroups(r *request) (any, error) {
+	if len(r.fs.groups) == 0 {
+		return nil, die("cannot index groups: ha groups have been migrated to rules")
 	}
+	list := []object{}
+	for _, g := range r.fs.groups {
+		row := object{"group": g.ID, "type": "group", "nodes": nodesText(g.Nodes), "digest": digest(r.fs.groupsText())}
+		if g.Restricted {
+			row["restricted"] = 1
+		}
+		if g.NoFailback {
+			row["nofailback"] = 1
+		}
+		if g.Comment != "" {
+			row["comment"] = g.Comment
+		}
+		list = append(list, row)
+	}
+	return list, nil
 }
 
 // sid is the resource a request names, which may be only a VMID.
@@ -106,6 +123,7 @@ func addHAResource(r *request) (any, error) {
 var resourceOptions = []string{"state", "comment", "failback", "max_restart", "max_relocate"}
 
 func (r *request) setOptions(res *resource) {
+	r.fs.resourcesChanged()
 	for _, k := range resourceOptions {
 		if v, ok := r.args[k]; ok {
 			if k == "failback" {
@@ -165,6 +183,7 @@ func deleteHAResource(r *request) (any, error) {
 func (f *pmxcfs) removeResource(sid string, purge bool) {
 	f.resources = slices.DeleteFunc(f.resources, func(r *resource) bool { return r.sid == sid })
 	delete(f.bySID, sid)
+	f.resourcesChanged()
 	if !purge {
 		return
 	}
@@ -172,6 +191,7 @@ func (f *pmxcfs) removeResource(sid string, purge bool) {
 		r.resources = slices.DeleteFunc(r.resources, func(s string) bool { return s == sid })
 	}
 	f.rules = slices.DeleteFunc(f.rules, func(r *rule) bool { return len(r.resources) == 0 })
+	f.rulesChanged()
 }
 
 // haMotion queues a migrate or relocate. It answers 200 also for moves that will not
@@ -213,29 +233,24 @@ func causes(sids []string) []object {
 	return list
 }
 
-func (r *request) compiled() compiledRules {
-	var nodes []string
-	if r.fs.manager != nil {
-		nodes = slices.Sorted(maps.Keys(r.fs.manager.nodes))
-	}
-	return compile(r.fs.rules, nodes)
+func (r *request) compiled() crm.Compiled {
+	c, _ := crm.Compile(r.allRules(), r.knownNodes())
+	return c
 }
 
 // comigrated are the resources that would move along.
 func (r *request) comigrated(sid, target string) []string {
-	return r.dependent(sid, func(sd *service) bool { return sd.node != target })
+	return r.dependent(sid, func(sd crm.ServiceStatus) bool { return sd.Node != target })
 }
 
 // dependent are the positive peers of a resource that fit.
-func (r *request) dependent(sid string, fits func(*service) bool) []string {
+func (r *request) dependent(sid string, fits func(crm.ServiceStatus) bool) []string {
 	var list []string
-	rules := r.compiled()
-	for _, peer := range rules.positive[sid] {
-		if r.fs.manager == nil || r.fs.manager.services[peer] == nil || fits(r.fs.manager.services[peer]) {
+	for _, peer := range r.compiled().Together(sid) {
+		if sd, known := r.fs.manager.service(peer); !known || fits(sd) {
 			list = append(list, peer)
 		}
 	}
-	slices.Sort(list)
 	return list
 }
 
@@ -246,14 +261,12 @@ func (r *request) blocking(sid, target string) []string {
 	if ms == nil {
 		return nil
 	}
-	rules := r.compiled()
-	for _, peer := range rules.negative[sid] {
-		p := ms.services[peer]
-		if p != nil && ms.nodes[target] == "online" && (p.node == target || p.target == target) {
+	for _, peer := range r.compiled().Apart(sid) {
+		p, known := ms.service(peer)
+		if known && ms.Nodes[target] == crm.NodeOnline && (p.Node == target || p.Target == target) {
 			list = append(list, peer)
 		}
 	}
-	slices.Sort(list)
 	return list
 }
 

@@ -5,17 +5,37 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
 func haRules(r *request) (any, error) {
 	list := []object{}
-	for _, ru := range r.fs.rules {
+	for _, ru := range r.listedRules() {
 		if r.has("type") && r.get("type") != ru.typ || r.has("resource") && !slices.Contains(ru.resources, r.get("resource")) {
 			continue
 		}
 		list = append(list, r.ruleRow(ru))
 	}
 	return list, nil
+}
+
+// listedRules are the configured rules and those that the groups in use amount to.
+func (r *request) listedRules() []*rule {
+	list := slices.Clone(r.fs.rules)
+	for _, ru := range r.groupRules() {
+		list = append(list, ruleOf(ru))
+	}
+	return list
+}
+
+func (r *request) groupRules() []crm.Rule {
+	return crm.GroupRules(r.fs.haConfig().Services, r.fs.groups)
+}
+
+// allRules are the rules as the HA manager reads them.
+func (r *request) allRules() []crm.Rule {
+	return append(slices.Clip(r.fs.modelRules()), r.groupRules()...)
 }
 
 func haRule(r *request) (any, error) {
@@ -28,11 +48,11 @@ func haRule(r *request) (any, error) {
 
 func (r *request) ruleRow(ru *rule) object {
 	row := object{
-		"rule": ru.id, "type": ru.typ, "resources": strings.Join(ru.resources, ","), "order": slices.Index(r.fs.rules, ru) + 1,
+		"rule": ru.id, "type": ru.typ, "resources": strings.Join(ru.resources, ","), "order": r.order(ru),
 		"digest": digest(r.fs.rulesText()),
 	}
 	if ru.typ == "node-affinity" {
-		row["nodes"] = ru.nodesText()
+		row["nodes"] = nodesText(ru.nodes)
 	} else {
 		row["affinity"] = ru.affinity
 	}
@@ -45,10 +65,19 @@ func (r *request) ruleRow(ru *rule) object {
 	if ru.comment != "" {
 		row["comment"] = ru.comment
 	}
-	if faults := checkRules(r.fs.rules, r.knownNodes())[ru.id]; len(faults) > 0 {
+	if faults := ruleFaults(r.allRules(), r.knownNodes())[ru.id]; len(faults) > 0 {
 		row["errors"] = object{"resources": faults}
 	}
 	return row
+}
+
+// order is a rule's place in the file; converted groups come after it.
+func (r *request) order(ru *rule) int {
+	if k := slices.Index(r.fs.rules, ru); k >= 0 {
+		return k + 1
+	}
+	k := slices.IndexFunc(r.groupRules(), func(o crm.Rule) bool { return o.ID == ru.id })
+	return len(r.fs.rules) + k + 1
 }
 
 // knownNodes are the nodes the HA manager knows.
@@ -56,7 +85,7 @@ func (r *request) knownNodes() []string {
 	if r.fs.manager == nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(r.fs.manager.nodes))
+	return slices.Sorted(maps.Keys(r.fs.manager.Nodes))
 }
 
 func addHARule(r *request) (any, error) {
@@ -73,6 +102,7 @@ func addHARule(r *request) (any, error) {
 		return nil, err
 	}
 	r.fs.rules = append(r.fs.rules, ru)
+	r.fs.rulesChanged()
 	return nil, nil
 }
 
@@ -83,7 +113,7 @@ func (r *request) setRule(ru *rule) {
 		slices.Sort(ru.resources)
 	}
 	if r.has("nodes") {
-		ru.nodes = parseRuleNodes(r.get("nodes"))
+		ru.nodes = sortedNodes(parseNodes(r.get("nodes")))
 	}
 	if r.has("affinity") {
 		ru.affinity = r.get("affinity")
@@ -107,8 +137,8 @@ func (r *request) checkRule(ru *rule, failed string, all []*rule) error {
 		}
 	}
 	for _, n := range ru.nodes {
-		if r.c.node(n.name) == nil {
-			unknown = append(unknown, n.name)
+		if r.c.node(n.Node) == nil {
+			unknown = append(unknown, n.Node)
 		}
 	}
 	switch {
@@ -117,7 +147,7 @@ func (r *request) checkRule(ru *rule, failed string, all []*rule) error {
 	case len(unknown) > 0:
 		return die(failed+"cannot use non-existent node(s) %s.", strings.Join(unknown, ", "))
 	}
-	if faults := checkRules(all, r.knownNodes())[ru.id]; len(faults) > 0 {
+	if faults := ruleFaults(modelRules(all), r.knownNodes())[ru.id]; len(faults) > 0 {
 		return die(failed+"400 Rule '%s' is invalid.\nresources: %s", ru.id, strings.Join(faults, ", "))
 	}
 	return nil
@@ -155,6 +185,7 @@ func setHARule(r *request) (any, error) {
 		return nil, err
 	}
 	r.fs.rules = all
+	r.fs.rulesChanged()
 	return nil, nil
 }
 
@@ -164,5 +195,6 @@ func deleteHARule(r *request) (any, error) {
 		return nil, err
 	}
 	r.fs.rules = slices.DeleteFunc(r.fs.rules, func(ru *rule) bool { return ru.id == r.get("rule") })
+	r.fs.rulesChanged()
 	return nil, nil
 }

@@ -2,6 +2,7 @@ package pvesim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -116,7 +117,9 @@ func (r *request) lists1(s *storage) bool {
 	return false
 }
 
-func anyOf(a, b []string) bool { return overlap(a, b) > 0 }
+func anyOf(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
 
 func nodeStorage(r *request) (any, error) {
 	s := r.fs.storage(r.get("storage"))

@@ -10,8 +10,9 @@
 // catches up to time.Now(). The same calls at the same times therefore always lead to the
 // same cluster, in a testing/synctest bubble as in real time.
 //
-// It imports the standard library only: a simulator that shared types with what it tests
-// would share its mistakes.
+// It imports the standard library and pkg/crm only: a simulator that shared types with what
+// it tests would share its mistakes. The HA manager's model is the exception, because
+// Proxmox's own regression suite judges it.
 package pvesim
 
 import (
@@ -21,6 +22,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
 // Spec says what the cluster looks like when it begins. New fills in what is left out.
@@ -30,9 +33,10 @@ type Spec struct {
 	Nodes    []NodeSpec
 	Storages []StorageSpec
 	Guests   []GuestSpec
-	// Resources and Rules are the HA configuration at the start.
+	// Resources, Rules and Groups are the HA configuration at the start.
 	Resources []ResourceSpec
 	Rules     []RuleSpec
+	Groups    []GroupSpec
 	// Datacenter are lines of datacenter.cfg, e.g. "ha": "shutdown_policy=migrate".
 	Datacenter map[string]string
 	// Mappings are the nodes that have a mapped device or directory, by the mapping's ID.
@@ -104,7 +108,7 @@ type node struct {
 	procs    map[int]*process // guest processes, by VMID
 	nextPID  int
 	tasks    []*task // newest last
-	crm      *crm
+	crm      *crm.CRM
 	lrm      *lrm
 	dogs     map[string]instant // armed watchdog clients and when each last fed the watchdog
 	stuck    bool               // NFS hangs here
@@ -142,6 +146,9 @@ func New(spec Spec) *Cluster {
 	for _, r := range spec.Rules {
 		c.fs.addRule(r)
 	}
+	for _, g := range spec.Groups {
+		c.fs.addGroup(g)
+	}
 	c.firstMembership()
 	for _, n := range c.nodes {
 		if n.up {
@@ -170,14 +177,11 @@ func (c *Cluster) newNode(k int, s NodeSpec) *node {
 	}
 }
 
-// startServices starts what runs on a node that is up: statistics, CRM and LRM. The
-// rounds of the nodes are staggered, as daemons that started at different moments are.
+// startServices starts what runs on a node that is up: statistics, CRM and LRM.
 func (n *node) startServices() {
-	n.crm, n.lrm = newCRM(n), newLRM(n)
 	stagger := time.Duration(n.id) * time.Second
 	n.after(stagger/2, n.statsRound)
-	n.after(stagger, n.crm.round)
-	n.after(2*time.Second+stagger, n.lrm.round)
+	n.startHA(stagger)
 }
 
 // lock takes the cluster and brings it up to the present.

@@ -133,7 +133,8 @@ func (g *guestConf) memory() int64 {
 }
 
 // cpus is the number of processors the guest may use: cores, times sockets for a
-// virtual machine, cpulimit for a container; a container with neither has the node's.
+// virtual machine, cpulimit for a container; a container with neither has the
+// node's, or 0 if no node is asked for.
 func (g *guestConf) cpus(n *node) float64 {
 	cores := float64(atoi(g.conf["cores"]))
 	if g.kind == qemu {
@@ -142,7 +143,7 @@ func (g *guestConf) cpus(n *node) float64 {
 	if limit, err := strconv.ParseFloat(g.conf["cpulimit"], 64); err == nil && limit > 0 {
 		return limit
 	}
-	if cores > 0 {
+	if cores > 0 || n == nil {
 		return cores
 	}
 	return float64(n.spec.CPUs)

@@ -8,34 +8,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
-// The HA manager of pve-ha-manager 5.2.0: a CRM and an LRM on each node. The rest of the
-// simulator meets it in few places only: startServices makes both; their files lie in
-// pmxcfs (resources, rules, commands, manager, lrm, locks); ha_status.go shows them; the
-// LRM runs guests with the same operations as the API; and the watchdog they feed resets
-// the node. What they decide is in ha_crm.go, ha_states.go, ha_select.go and ha_lrm.go.
+// What the HA manager has in /etc/pve, its locks and its watchdog. The manager itself is
+// pkg/crm's; it meets the rest of the simulator in few places only: its files lie in pmxcfs
+// (resources, rules, commands, manager, lrm, locks); ha_status.go shows them; the LRM runs
+// guests with the same operations as the API; and the watchdog it feeds resets the node.
 
-// Timing of pve-ha-manager 5.2.0, in model time.
 const (
-	crmRound       = 10 * time.Second
-	crmWait        = 5 * time.Second
-	lrmRound       = 10 * time.Second
-	lrmWait        = 5 * time.Second
-	lrmMaintenance = 5 * time.Second
-	lrmWorkerLoop  = 8 * time.Second
-	lrmPoll        = time.Second
-	fenceDelay     = 60 * time.Second
-	lockLifetime   = 120 * time.Second
+	lockLifetime = crm.LockLifetime * time.Second
 	// A node is reset 61 to 71 s after it last fed its watchdog: watchdog-mux lets a
 	// client go for 60 s and the device then fires within 10 s. This is the middle, and
 	// what the partitions in the recordings show (62.8 and 67 s after the cut).
 	watchdogReset = 66 * time.Second
 	statusStale   = 30 * time.Second
-	goneAfter     = time.Hour
-	workersMax    = 4
-	lrmIdleRounds = 60
-	crmIdleRounds = 90
 	haStopTimeout = 60 * time.Second
 )
 
@@ -45,7 +33,8 @@ type ResourceSpec struct {
 	SID string
 	// State is started, stopped, disabled or ignored.
 	State string
-	// Options are further lines: failback, max_restart, max_relocate, comment.
+	// Options are further lines: failback, max_restart, max_relocate, comment, and
+	// group in a cluster that has groups.
 	Options map[string]string
 }
 
@@ -120,129 +109,20 @@ func commentFirst(key string) int {
 	return 1
 }
 
-// managerStatus is /etc/pve/ha/manager_status.
+// managerStatus is /etc/pve/ha/manager_status as a master wrote it; it does not change.
 type managerStatus struct {
-	master   string
-	at       instant
-	nodes    map[string]string // node_status
-	services map[string]*service
-	requests map[string]map[string]int // node_request; an empty one stays after a maintenance
-	disarm   *disarm
-	index    *serviceIndex // of a status that is written and does not change any more
+	crm.ManagerStatus
+	at instant
 }
-
-// serviceIndex finds the services of a node.
-type serviceIndex struct {
-	here   map[string][]string // SIDs on a node, sorted
-	active map[string]int      // see activeServices
-}
-
-// service is a resource's runtime record.
-type service struct {
-	node, state, uid, target string
-	timeout                  string
-	running                  bool
-	cmd                      []string
-	failed                   []string // failed_nodes
-	maintenance              string   // maintenance_node
-}
-
-type disarm struct{ mode, state string }
-
-func newManagerStatus() *managerStatus {
-	return &managerStatus{nodes: map[string]string{}, services: map[string]*service{}}
-}
-
-func (m *managerStatus) clone() *managerStatus {
-	o := *m
-	o.index = nil
-	o.nodes = maps.Clone(m.nodes)
-	o.services = make(map[string]*service, len(m.services))
-	for sid, sd := range m.services {
-		cp := *sd
-		cp.cmd, cp.failed = slices.Clone(sd.cmd), slices.Clone(sd.failed)
-		o.services[sid] = &cp
-	}
-	if m.requests != nil {
-		o.requests = map[string]map[string]int{}
-		for n, r := range m.requests {
-			o.requests[n] = maps.Clone(r)
-		}
-	}
-	if m.disarm != nil {
-		d := *m.disarm
-		o.disarm = &d
-	}
-	return &o
-}
-
-func (m *managerStatus) maintenanceRequested(node string) bool {
-	return m != nil && m.requests[node]["maintenance"] != 0
-}
-
-// sids are the services in the order in which the manager treats them.
-func (m *managerStatus) sids() []string { return slices.Sorted(maps.Keys(m.services)) }
 
 // lrmStatus is /etc/pve/nodes/NODE/lrm_status.
 type lrmStatus struct {
-	state, mode string
-	at          instant
-	results     map[string]result // by uid
+	crm.LRMStatus
+	at instant
 }
 
-// result is how a job of the LRM ended.
-type result struct {
-	sid, state string
-	code       int
-}
-
-// Exit codes of LRM jobs.
-const (
-	codeOK        = 0
-	codeError     = 1
-	codeWrongNode = 3
-	codeNoService = 7
-)
-
-// activeServices counts the services that keep a node's LRM active: here or on their way
-// here, and in a state in which something may have to be done.
-func (m *managerStatus) activeServices(node string) int {
-	if m == nil {
-		return 0
-	}
-	return m.indexed().active[node]
-}
-
-// servicesOn are the SIDs of a written status that are on a node.
-func (m *managerStatus) servicesOn(node string) []string {
-	if m == nil {
-		return nil
-	}
-	return m.indexed().here[node]
-}
-
-func (m *managerStatus) indexed() *serviceIndex {
-	if m.index != nil {
-		return m.index
-	}
-	x := &serviceIndex{here: map[string][]string{}, active: map[string]int{}}
-	for _, sid := range m.sids() {
-		sd := m.services[sid]
-		x.here[sd.node] = append(x.here[sd.node], sid)
-		switch sd.state {
-		case "stopped", "freeze", "error", "request_start":
-			continue
-		}
-		x.active[sd.node]++
-		if sd.target != "" && sd.target != sd.node {
-			x.active[sd.target]++
-		}
-	}
-	m.index = x
-	return x
-}
-
-// haLock is a lock below /etc/pve/priv/lock.
+// haLock is a lock below /etc/pve/priv/lock. Without a holder it has expired and was removed
+// at that instant, by somebody who wanted it.
 type haLock struct {
 	holder string
 	at     instant
@@ -253,24 +133,25 @@ const managerLock = "ha_manager_lock"
 func agentLock(node string) string { return "ha_agent_" + node + "_lock" }
 
 // tryLock takes a cluster-wide lock or refreshes it. Without quorum nobody can. To try a
-// lock that has expired only removes it: the next to try gets it.
-func (n *node) tryLock(name string) bool {
+// lock that has expired only removes it: a later attempt gets it, or the same one if it goes
+// on trying for some seconds. (Power cut recordings: fenced 180 s, recovered 190 s after the
+// cut, though the lock had long expired.)
+func (n *node) tryLock(name string, goesOn bool) bool {
 	if !n.quorate {
 		return false
 	}
-	l, held := n.fs.locks[name]
-	if held && l.holder != n.name {
-		if n.c.now().sub(l.at) > lockLifetime {
-			delete(n.fs.locks, name)
-		}
+	now := n.c.now()
+	switch l, held := n.fs.locks[name]; {
+	case !held, l.holder == n.name, l.holder == "" && now > l.at:
+	case l.holder != "" && now.sub(l.at) <= lockLifetime:
+		return false
+	case !goesOn:
+		n.fs.locks[name] = haLock{at: now}
 		return false
 	}
-	n.fs.locks[name] = haLock{n.name, n.c.now()}
+	n.fs.locks[name] = haLock{n.name, now}
 	return true
 }
-
-// takeLock is how the daemons get their own locks: they try again within seconds.
-func (n *node) takeLock(name string) bool { return n.tryLock(name) || n.tryLock(name) }
 
 func (n *node) releaseLock(name string) {
 	if n.quorate && n.fs.locks[name].holder == n.name {
@@ -298,8 +179,8 @@ func (f *pmxcfs) queueCommand(format string, args ...any) {
 	f.commands = append(f.commands, fmt.Sprintf(format, args...))
 }
 
-// newUID is a service record's identity, new with every change: 22 characters of base64.
-func (c *Cluster) newUID() string {
-	sum := md5.Sum(fmt.Appendf(nil, "uid %d", c.number()))
+// shownUID is a service record's identity as Proxmox has it: 22 characters of base64.
+func shownUID(uid string) string {
+	sum := md5.Sum([]byte(uid))
 	return base64.RawStdEncoding.EncodeToString(sum[:])
 }

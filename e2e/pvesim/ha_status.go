@@ -2,8 +2,12 @@ package pvesim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
 // What the API shows of the HA manager.
@@ -22,13 +26,13 @@ func haStatus(r *request) (any, error) {
 	}
 	list := []object{quorum}
 	ms := r.fs.manager
-	if ms != nil && ms.master != "" {
+	if ms != nil && ms.Master != "" {
 		list = append(list, r.masterRow(ms))
 	}
 	list = append(list, r.fencingRow(ms))
 	if ms != nil {
 		for _, n := range r.c.nodes {
-			if _, known := ms.nodes[n.name]; known {
+			if _, known := ms.Nodes[n.name]; known {
 				list = append(list, r.lrmRow(n.name, ms))
 			}
 		}
@@ -44,32 +48,35 @@ func (r *request) masterRow(ms *managerStatus) object {
 			state = "idle"
 		}
 	}
-	text := fmt.Sprintf("%s (%s, %s)", ms.master, state, r.ctime(ms.at))
-	if ms.disarm != nil {
-		text += fmt.Sprintf(" - %s, resource mode: %s", ms.disarm.state, ms.disarm.mode)
+	text := fmt.Sprintf("%s (%s, %s)", ms.Master, state, r.ctime(ms.at))
+	if ms.Disarm != nil {
+		text += fmt.Sprintf(" - %s, resource mode: %s", ms.Disarm.State, ms.Disarm.Mode)
 	}
-	return object{"id": "master", "type": "master", "node": ms.master, "timestamp": r.c.unix(ms.at), "status": text}
+	if crs := r.fs.haOptions().Scheduler; crs != "basic" {
+		text += fmt.Sprintf(" - %s load CRS", crs)
+	}
+	return object{"id": "master", "type": "master", "node": ms.Master, "timestamp": r.c.unix(ms.at), "status": text}
 }
 
 func (r *request) fencingRow(ms *managerStatus) object {
 	row := object{"id": "fencing", "type": "fencing", "node": r.n.name}
 	switch {
-	case ms == nil || ms.master == "":
+	case ms == nil || ms.Master == "":
 		row["armed-state"], row["status"] = "standby", "standby (CRM watchdog standby)"
 		return row
-	case ms.disarm != nil:
+	case ms.Disarm != nil:
 		watchdog := "active"
-		if ms.disarm.state == "disarmed" {
+		if ms.Disarm.State == "disarmed" {
 			watchdog = "released"
 		}
-		row["armed-state"], row["resource_mode"] = ms.disarm.state, ms.disarm.mode
-		row["status"] = fmt.Sprintf("%s, resource mode: %s (CRM watchdog %s)", ms.disarm.state, ms.disarm.mode, watchdog)
+		row["armed-state"], row["resource_mode"] = ms.Disarm.State, ms.Disarm.Mode
+		row["status"] = fmt.Sprintf("%s, resource mode: %s (CRM watchdog %s)", ms.Disarm.State, ms.Disarm.Mode, watchdog)
 	case r.fresh(ms.at):
 		row["armed-state"], row["status"] = "armed", "armed (CRM watchdog active)"
 	default:
 		row["armed-state"], row["status"] = "standby", "standby (CRM watchdog standby)"
 	}
-	row["node"] = ms.master
+	row["node"] = ms.Master
 	return row
 }
 
@@ -81,20 +88,20 @@ func (r *request) lrmRow(name string, ms *managerStatus) object {
 		return row
 	}
 	fresh := r.fresh(st.at)
-	word := st.state
+	word := st.State
 	switch {
-	case st.mode != "active" && (fresh || st.mode == "maintenance" || st.mode == "disarm"):
-		word = st.mode + " mode"
+	case st.Mode != "active" && (fresh || st.Mode == "maintenance" || st.Mode == "disarm"):
+		word = st.Mode + " mode"
 	case !fresh:
 		word = "old timestamp - dead?"
-	case st.state == "wait_for_agent_lock" && ms.activeServices(name) == 0:
+	case st.State == "wait_for_agent_lock" && ms.Active(name) == 0:
 		word = "idle"
 	}
 	watchdog := "standby"
 	switch {
-	case fresh && (st.state == "active" || st.state == "maintenance"):
+	case fresh && (st.State == "active" || st.State == "maintenance"):
 		watchdog = "active"
-	case st.mode == "disarm":
+	case st.Mode == "disarm":
 		watchdog = "released"
 	}
 	row["timestamp"] = r.c.unix(st.at)
@@ -107,14 +114,14 @@ func (r *request) serviceRows(ms *managerStatus) []object {
 	var list []object
 	var known []string
 	if ms != nil {
-		known = ms.sids()
+		known = slices.Sorted(maps.Keys(ms.Services))
 	}
 	for _, sid := range known {
-		list = append(list, r.serviceRow(sid, ms.services[sid]))
+		list = append(list, r.serviceRow(sid, ms))
 	}
 	var queued []string
 	for _, res := range r.fs.resources {
-		if ms == nil || ms.services[res.sid] == nil {
+		if _, known := ms.service(res.sid); !known {
 			queued = append(queued, res.sid)
 		}
 	}
@@ -125,15 +132,16 @@ func (r *request) serviceRows(ms *managerStatus) []object {
 	return list
 }
 
-func (r *request) serviceRow(sid string, sd *service) object {
+func (r *request) serviceRow(sid string, ms *managerStatus) object {
+	sd, known := ms.service(sid)
 	row := object{"id": "service:" + sid, "type": "service", "sid": sid}
 	res, g := r.fs.resource(sid), r.fs.guestBySID(sid)
 	node := ""
 	if g != nil {
 		node = g.node
 	}
-	if sd != nil {
-		node, row["crm_state"] = sd.node, sd.state
+	if known {
+		node, row["crm_state"] = sd.Node, sd.State
 	}
 	if res != nil {
 		row["request_state"], row["max_restart"], row["max_relocate"] = res.request(), res.maxRestart(), res.maxRelocate()
@@ -142,14 +150,14 @@ func (r *request) serviceRow(sid string, sd *service) object {
 			row["comment"] = c
 		}
 	}
-	state := r.displayState(res, g, sd)
+	state := r.displayState(res, g, sd, known)
 	row["node"], row["state"], row["status"] = node, state, fmt.Sprintf("%s (%s, %s)", sid, node, state)
 	return row
 }
 
 // displayState is the state as shown, which knows more words than the manager.
-func (r *request) displayState(res *resource, g *guestConf, sd *service) string {
-	if ms := r.fs.manager; sd != nil && ms.disarm != nil && ms.disarm.mode == "ignore" {
+func (r *request) displayState(res *resource, g *guestConf, sd crm.ServiceStatus, known bool) string {
+	if ms := r.fs.manager; known && ms.Disarm != nil && ms.Disarm.Mode == "ignore" {
 		return "ignore"
 	}
 	switch {
@@ -159,23 +167,23 @@ func (r *request) displayState(res *resource, g *guestConf, sd *service) string 
 		return "ignored"
 	case g == nil:
 		return "not found"
-	case sd == nil:
+	case !known:
 		return "queued"
 	}
 	want := res.request()
 	switch {
-	case sd.state == "stopped" && want == "started":
+	case sd.State == "stopped" && want == "started":
 		return "starting"
-	case sd.state == "stopped" && want == "disabled":
+	case sd.State == "stopped" && want == "disabled":
 		return "disabled"
-	case sd.state == "started" && !sd.running:
+	case sd.State == "started" && !sd.Running:
 		return "starting"
-	case sd.state == "started" && want != "started":
+	case sd.State == "started" && want != "started":
 		return "stopping"
-	case sd.state == "error" && want == "disabled":
+	case sd.State == "error" && want == "disabled":
 		return "clearing error flag"
 	}
-	return sd.state
+	return sd.State
 }
 
 func haManagerStatus(r *request) (any, error) {
@@ -189,7 +197,7 @@ func haManagerStatus(r *request) (any, error) {
 		return out, nil
 	}
 	lrms := object{}
-	for name := range ms.nodes {
+	for name := range ms.Nodes {
 		lrms[name] = r.c.lrmJSON(r.fs, name)
 	}
 	if len(lrms) > 0 {
@@ -198,46 +206,64 @@ func haManagerStatus(r *request) (any, error) {
 	return out, nil
 }
 
+// service is a service the manager knows.
+func (m *managerStatus) service(sid string) (crm.ServiceStatus, bool) {
+	if m == nil {
+		return crm.ServiceStatus{}, false
+	}
+	sd, known := m.Services[sid]
+	return sd, known
+}
+
 // managerJSON is the content of /etc/pve/ha/manager_status.
 func (c *Cluster) managerJSON(ms *managerStatus) object {
 	if ms == nil {
 		return object{"node_status": object{}}
 	}
-	out := object{"master_node": ms.master, "timestamp": c.unix(ms.at), "node_status": ms.nodes}
 	services := object{}
-	for sid, sd := range ms.services {
-		services[sid] = sd.json()
+	for sid, sd := range ms.Services {
+		services[sid] = serviceJSON(sd)
 	}
-	out["service_status"] = services
-	if ms.requests != nil {
-		out["node_request"] = ms.requests
+	out := object{"master_node": ms.Master, "timestamp": c.unix(ms.at), "node_status": ms.Nodes, "service_status": services}
+	if len(ms.Requests) > 0 {
+		requests := object{}
+		for n, asked := range ms.Requests {
+			request := object{} // what is left of one that ended
+			if asked {
+				request["maintenance"] = 1
+			}
+			requests[n] = request
+		}
+		out["node_request"] = requests
 	}
-	if ms.disarm != nil {
-		out["disarm"] = object{"mode": ms.disarm.mode, "state": ms.disarm.state}
+	if ms.Disarm != nil {
+		out["disarm"] = object{"mode": ms.Disarm.Mode, "state": ms.Disarm.State}
 	}
 	return out
 }
 
-// json has only what is set, as in the file.
-func (sd *service) json() object {
-	o := object{"node": sd.node, "state": sd.state, "uid": sd.uid}
-	if sd.target != "" {
-		o["target"] = sd.target
+// serviceJSON has only what is set, as in the file.
+func serviceJSON(sd crm.ServiceStatus) object {
+	o := object{"node": sd.Node, "state": sd.State, "uid": shownUID(sd.UID)}
+	if sd.Target != "" {
+		o["target"] = sd.Target
 	}
-	if sd.running {
+	if sd.Running {
 		o["running"] = 1
 	}
-	if sd.timeout != "" {
-		o["timeout"] = sd.timeout
+	if sd.HasTime {
+		o["timeout"] = strconv.Itoa(sd.Timeout)
 	}
-	if len(sd.cmd) > 0 {
-		o["cmd"] = sd.cmd
+	if c := sd.Command; c != nil && c.Verb == "stop" {
+		o["cmd"] = []string{c.Verb, strconv.Itoa(c.Timeout)}
+	} else if c != nil {
+		o["cmd"] = []string{c.Verb, c.Node}
 	}
-	if len(sd.failed) > 0 {
-		o["failed_nodes"] = sd.failed
+	if len(sd.FailedNodes) > 0 {
+		o["failed_nodes"] = sd.FailedNodes
 	}
-	if sd.maintenance != "" {
-		o["maintenance_node"] = sd.maintenance
+	if sd.MaintenanceNode != "" {
+		o["maintenance_node"] = sd.MaintenanceNode
 	}
 	return o
 }
@@ -249,8 +275,8 @@ func (c *Cluster) lrmJSON(f *pmxcfs, name string) object {
 		return object{"mode": "unknown"}
 	}
 	results := object{}
-	for uid, res := range st.results {
-		results[uid] = object{"sid": res.sid, "state": res.state, "exit_code": res.code}
+	for uid, res := range st.Results {
+		results[shownUID(uid)] = object{"sid": res.SID, "state": res.State, "exit_code": res.Code}
 	}
-	return object{"state": st.state, "mode": st.mode, "timestamp": c.unix(st.at), "results": results}
+	return object{"state": st.State, "mode": st.Mode, "timestamp": c.unix(st.at), "results": results}
 }

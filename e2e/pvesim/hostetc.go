@@ -40,7 +40,11 @@ func (h *Host) pmxcfs(name string) (entry, bool) {
 	case "local":
 		return h.pmxcfs("nodes/" + n.name)
 	case "ha":
-		return folder(dir, "crm_commands", "manager_status", "resources.cfg", "rules.cfg")
+		names := []string{"crm_commands", "manager_status", "resources.cfg", "rules.cfg"}
+		if len(n.fs.groups) > 0 {
+			names = slices.Insert(names, 1, "groups.cfg")
+		}
+		return folder(dir, names...)
 	case "nodes":
 		var names []string
 		for _, o := range n.c.nodes {
@@ -92,10 +96,12 @@ func (h *Host) pmxcfsFile(name string) (string, bool) {
 		return n.fs.resourcesText(), true
 	case "ha/rules.cfg":
 		return n.fs.rulesText(), true
+	case "ha/groups.cfg":
+		return n.fs.groupsText(), len(n.fs.groups) > 0
 	case "ha/crm_commands":
 		return strings.Join(append(slices.Clone(n.fs.commands), ""), "\n"), true
 	case "ha/manager_status":
-		if n.fs.manager == nil || n.fs.manager.master == "" { // nobody ever was master
+		if n.fs.manager == nil || n.fs.manager.Master == "" { // nobody ever was master
 			return "", false
 		}
 		return jsonText(n.c.managerJSON(n.fs.manager)), true

@@ -37,7 +37,7 @@ func (n *node) hostProcesses() []hostProcess {
 		{corosyncPID, "corosync", []string{"/usr/sbin/corosync", "-f"}, boot},
 		{muxPID, "watchdog-mux", []string{"/usr/sbin/watchdog-mux"}, boot},
 	}
-	if n.crm != nil && n.crm.state != "stopped" {
+	if n.crm != nil {
 		list = append(list, hostProcess{crmPID, "pve-ha-crm", []string{"pve-ha-crm"}, boot},
 			hostProcess{lrmPID, "pve-ha-lrm", []string{"pve-ha-lrm"}, boot})
 	}

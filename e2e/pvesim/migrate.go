@@ -161,6 +161,7 @@ func (mv *moving) complete() {
 	mv.stampf("migration status: completed")
 	mv.n.handOver(mv.g, mv.to)
 	mv.g.node = mv.to.name
+	mv.n.fs.resourcesChanged()
 	mv.n.after(mv.n.c.timing.MigrateBase/2, func() {
 		mv.n.endProcess(mv.g.id, "quit")
 		mv.unlock() // until now: a source that dies before it leaves the guest locked
@@ -190,6 +191,7 @@ func cacheSize(memory int64) int64 {
 func (mv *moving) place() {
 	mv.unlock()
 	mv.g.node = mv.to.name
+	mv.n.fs.resourcesChanged()
 }
 
 func (mv *moving) finishOffline() {

@@ -118,11 +118,3 @@ func (n *node) hangs(g *guestConf) bool {
 	}
 	return false
 }
-
-// maxWorkers is how many jobs an LRM runs at once.
-func (f *pmxcfs) maxWorkers() int {
-	if n := atoi(f.datacenter["max_workers"]); n > 0 {
-		return n
-	}
-	return workersMax
-}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
 // pmxcfs is what the nodes share through /etc/pve and through its broadcast key/value
@@ -19,6 +21,7 @@ type pmxcfs struct {
 	resources  []*resource         // in file order
 	bySID      map[string]*resource
 	rules      []*rule // in file order
+	groups     []crm.Group
 	locks      map[string]haLock
 	commands   []string // /etc/pve/ha/crm_commands
 	manager    *managerStatus
@@ -26,6 +29,11 @@ type pmxcfs struct {
 	// What pvestatd of each node has broadcast.
 	guestStats map[int]guestStat
 	nodeStats  map[string]nodeStat
+	// The HA manager's reading of resources and rules, nil when it is out of date, and how
+	// often each has changed.
+	services                     []crm.Service
+	model                        []crm.Rule
+	resourceChanges, ruleChanges int
 }
 
 func newPmxcfs() *pmxcfs {
@@ -46,6 +54,7 @@ func (f *pmxcfs) clone() *pmxcfs {
 	for _, s := range f.storages {
 		o.storages = append(o.storages, s.clone())
 	}
+	o.services, o.model = nil, nil
 	o.resources, o.bySID = nil, map[string]*resource{}
 	for _, r := range f.resources {
 		o.putResource(r.clone())
@@ -60,9 +69,6 @@ func (f *pmxcfs) clone() *pmxcfs {
 	o.lrm = maps.Clone(f.lrm)
 	o.guestStats = maps.Clone(f.guestStats)
 	o.nodeStats = maps.Clone(f.nodeStats)
-	if f.manager != nil {
-		o.manager = f.manager.clone()
-	}
 	return &o
 }
 
@@ -179,6 +185,7 @@ func (f *pmxcfs) resource(sid string) *resource { return f.bySID[sid] }
 func (f *pmxcfs) putResource(r *resource) {
 	f.resources = append(f.resources, r)
 	f.bySID[r.sid] = r
+	f.resourcesChanged()
 }
 
 func (f *pmxcfs) rule(id string) *rule {

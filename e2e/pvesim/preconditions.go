@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
 // What speaks against moving a guest: once as GET …/migrate tells it, which is not all,
@@ -121,7 +123,7 @@ func preconditionsVM(r *request) (any, error) {
 		"mapped-resources": orEmpty(mapped), "mapped-resource-info": info, "allowed_nodes": allowed, "not_allowed_nodes": refused,
 	}
 	if r.fs.managed(g) {
-		out["dependent-ha-resources"] = orEmpty(r.dependent(g.sid(), func(*service) bool { return true }))
+		out["dependent-ha-resources"] = orEmpty(r.dependent(g.sid(), func(crm.ServiceStatus) bool { return true }))
 	}
 	return out, nil
 }
@@ -186,7 +188,7 @@ func preconditionsCT(r *request) (any, error) {
 	allowed, refused := r.allowedNodes(g, "blocking-ha-resources", false)
 	out := object{"running": flag(r.n.executing(g.id)), "allowed-nodes": allowed, "not-allowed-nodes": refused}
 	if r.fs.managed(g) {
-		out["dependent-ha-resources"] = orEmpty(r.dependent(g.sid(), func(*service) bool { return true }))
+		out["dependent-ha-resources"] = orEmpty(r.dependent(g.sid(), func(crm.ServiceStatus) bool { return true }))
 	}
 	return out, nil
 }

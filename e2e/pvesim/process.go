@@ -260,6 +260,9 @@ func (n *node) guestStat(g *guestConf) guestStat {
 	return s
 }
 
+// guestLoad is how much of a processor a guest uses.
+const guestLoad = 0.1
+
 // stat is the node's load now: what the guests have, as far as guests use half of their
 // memory, and a processor's tenth each.
 func (n *node) stat() nodeStat {
@@ -267,7 +270,7 @@ func (n *node) stat() nodeStat {
 	busy := 0.05
 	for _, p := range n.procs {
 		s.mem += p.g.memory() / 2
-		busy += 0.1
+		busy += guestLoad
 	}
 	s.mem = min(s.mem, n.spec.Memory)
 	s.cpu = min(busy/float64(n.spec.CPUs), 1)

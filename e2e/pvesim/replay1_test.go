@@ -85,6 +85,7 @@ var firstSeriesMoving = map[string]string{
 	"pl-offline-resources":     "the master had its round just before this look instead of after it",
 	"part-recovered":           "the guests are seconds from being seen running",
 	"part-healed":              "as above",
+	"rb0-ha-status":            "vm:101 is added, balanced and seen running in three rounds of the master; the first came 7 s after it was added instead of 1.5 s",
 }
 
 // creates reports whether a guest was created; that the simulator does not serve.

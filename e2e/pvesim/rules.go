@@ -3,9 +3,10 @@ package pvesim
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+
+	"github.com/casaeureka/psw-ha/pkg/crm"
 )
 
 // RuleSpec is an entry of /etc/pve/ha/rules.cfg.
@@ -27,16 +28,11 @@ type RuleSpec struct {
 type rule struct {
 	id, typ   string
 	resources []string // sorted
-	nodes     []ruleNode
+	nodes     []crm.RuleNode
 	strict    string // 1, or 0 if somebody wrote that, or nothing
 	affinity  string
 	comment   string
 	disabled  bool
-}
-
-type ruleNode struct {
-	name     string
-	priority int
 }
 
 func (r *rule) clone() *rule {
@@ -50,28 +46,33 @@ func (f *pmxcfs) addRule(s RuleSpec) {
 		panic(fmt.Sprintf("pvesim: HA rule %q has no ID of its own", s.ID))
 	}
 	f.rules = append(f.rules, &rule{
-		id: s.ID, typ: s.Type, resources: slices.Sorted(slices.Values(s.Resources)), nodes: parseRuleNodes(strings.Join(s.Nodes, ",")),
+		id: s.ID, typ: s.Type, resources: slices.Sorted(slices.Values(s.Resources)), nodes: sortedNodes(parseNodes(strings.Join(s.Nodes, ","))),
 		strict: map[bool]string{true: "1"}[s.Strict], affinity: s.Affinity, comment: s.Comment, disabled: s.Disabled,
 	})
+	f.rulesChanged()
 }
 
-// parseRuleNodes reads n1:2,n2.
-func parseRuleNodes(text string) []ruleNode {
-	var list []ruleNode
+// parseNodes reads n1:2,n2.
+func parseNodes(text string) []crm.RuleNode {
+	var list []crm.RuleNode
 	for _, item := range splitList(text) {
 		name, pri, _ := strings.Cut(item, ":")
-		list = append(list, ruleNode{name, atoi(pri)})
+		list = append(list, crm.RuleNode{Node: name, Priority: atoi(pri)})
 	}
-	slices.SortFunc(list, func(a, b ruleNode) int { return cmp.Compare(a.name, b.name) })
 	return list
 }
 
-func (r *rule) nodesText() string {
-	parts := make([]string, len(r.nodes))
-	for k, n := range r.nodes {
-		parts[k] = n.name
-		if n.priority != 0 {
-			parts[k] += fmt.Sprintf(":%d", n.priority)
+// sortedNodes are nodes as rules.cfg has them, by name; groups.cfg keeps their order.
+func sortedNodes(list []crm.RuleNode) []crm.RuleNode {
+	return slices.SortedFunc(slices.Values(list), func(a, b crm.RuleNode) int { return cmp.Compare(a.Node, b.Node) })
+}
+
+func nodesText(nodes []crm.RuleNode) string {
+	parts := make([]string, len(nodes))
+	for k, n := range nodes {
+		parts[k] = n.Node
+		if n.Priority != 0 {
+			parts[k] += fmt.Sprintf(":%d", n.Priority)
 		}
 	}
 	return strings.Join(parts, ",")
@@ -97,7 +98,7 @@ func (f *pmxcfs) rulesText() string {
 			b.WriteString("\tdisable\n")
 		}
 		if r.typ == "node-affinity" {
-			fmt.Fprintf(&b, "\tnodes %s\n\tresources %s\n", r.nodesText(), strings.Join(r.resources, ","))
+			fmt.Fprintf(&b, "\tnodes %s\n\tresources %s\n", nodesText(r.nodes), strings.Join(r.resources, ","))
 			if r.strict != "" {
 				fmt.Fprintf(&b, "\tstrict %s\n", r.strict)
 			}
@@ -108,156 +109,33 @@ func (f *pmxcfs) rulesText() string {
 	return b.String()
 }
 
-// compiledRules are the feasible rules as placement needs them.
-type compiledRules struct {
-	affinity map[string]map[string]int // sid -> node -> priority; -1 for nodes a loose rule merely allows
-	positive map[string][]string       // sid -> peers
-	negative map[string][]string
+// modelRules are rules as the HA manager's model has them.
+func modelRules(all []*rule) []crm.Rule {
+	list := make([]crm.Rule, len(all))
+	for k, r := range all {
+		list[k] = crm.Rule{
+			ID: r.id, Type: r.typ, Resources: r.resources, Nodes: r.nodes, Strict: r.strict == "1",
+			Affinity: r.affinity, Disabled: r.disabled, Comment: r.comment,
+		}
+	}
+	return list
 }
 
-// free reports whether no rule says anything of a service.
-func (c *compiledRules) free(sid string) bool {
-	_, bound := c.affinity[sid]
-	return !bound && len(c.positive[sid]) == 0 && len(c.negative[sid]) == 0
-}
-
-// nodes returns the nodes a service may run on and those among them it prefers.
-func (c *compiledRules) nodes(sid string, online map[string]bool) (allowed, pref map[string]bool) {
-	prio, ok := c.affinity[sid]
-	if !ok {
-		return maps.Clone(online), maps.Clone(online)
-	}
-	allowed, pref = map[string]bool{}, map[string]bool{}
-	best := 0
-	for n, p := range prio {
-		if online[n] && (len(allowed) == 0 || p > best) {
-			best = p
-		}
-		if online[n] {
-			allowed[n] = true
-		}
-	}
-	for n := range allowed {
-		if prio[n] == best {
-			pref[n] = true
-		}
-	}
-	return allowed, pref
-}
-
-func (m *manager) compileRules() compiledRules {
-	return compile(m.n.fs.rules, slices.Sorted(maps.Keys(m.ms.nodes)))
-}
-
-// compile drops the rules that contradict each other and works out who is bound to what.
-func compile(all []*rule, nodes []string) compiledRules {
-	faults := checkRules(all, nodes)
-	var ok []*rule
-	for _, r := range all {
-		if !r.disabled && len(faults[r.id]) == 0 {
-			ok = append(ok, r)
-		}
-	}
-	c := compiledRules{affinity: map[string]map[string]int{}, positive: map[string][]string{}, negative: map[string][]string{}}
-	for _, r := range ok {
-		if r.typ != "node-affinity" {
-			continue
-		}
-		prio := map[string]int{}
-		if r.strict != "1" {
-			for _, n := range nodes {
-				prio[n] = -1
-			}
-		}
-		for _, n := range r.nodes {
-			prio[n.name] = n.priority
-		}
-		for _, sid := range r.resources {
-			c.affinity[sid] = prio
-		}
-	}
-	sets := positiveSets(ok)
-	for _, set := range sets {
-		peers(c.positive, set)
-		for _, sid := range set { // the whole set shares the node affinity of one member
-			if prio, found := c.affinity[sid]; found {
-				for _, other := range set {
-					c.affinity[other] = prio
-				}
-			}
-		}
-	}
-	for _, r := range ok {
-		if r.affinity == "negative" {
-			peers(c.negative, r.resources)
-			c.implyNegative(r.resources, sets)
-		}
-	}
-	return c
-}
-
-// implyNegative keeps the other members of a positive set away from whom one member is kept away.
-func (c *compiledRules) implyNegative(negative []string, sets [][]string) {
-	for _, set := range sets {
-		for _, member := range set {
-			if !slices.Contains(negative, member) {
-				continue
-			}
-			for _, other := range set {
-				for _, out := range negative {
-					if other != member && out != member && !slices.Contains(set, out) {
-						peers(c.negative, []string{other, out})
-					}
-				}
-			}
-		}
+func ruleOf(r crm.Rule) *rule {
+	return &rule{
+		id: r.ID, typ: r.Type, resources: slices.Clone(r.Resources), nodes: sortedNodes(r.Nodes), strict: map[bool]string{true: "1"}[r.Strict],
+		affinity: r.Affinity, comment: r.Comment, disabled: r.Disabled,
 	}
 }
 
-// peers enters each member of a set as a peer of all others.
-func peers(into map[string][]string, set []string) {
-	for _, a := range set {
-		for _, b := range set {
-			if a != b && !slices.Contains(into[a], b) {
-				into[a] = append(into[a], b)
-			}
-		}
+// ruleFaults are the reasons, per rule, why it cannot be followed. A rule with one is refused
+// when it is created, and ignored, with an entry under errors, when other changes led to it.
+// nodes are those the HA manager knows; before it first ran there are none.
+func ruleFaults(all []crm.Rule, nodes []string) map[string][]string {
+	_, dropped := crm.Compile(all, nodes)
+	faults := map[string][]string{}
+	for _, d := range dropped {
+		faults[d.Rule] = append(faults[d.Rule], d.Reason)
 	}
-}
-
-// positiveSets merges positive rules that overlap. As in 5.2.0 it is one pass: a rule
-// joins the first set it overlaps.
-func positiveSets(rules []*rule) [][]string {
-	var pos []*rule
-	for _, r := range rules {
-		if r.affinity == "positive" && len(r.resources) > 0 {
-			pos = append(pos, r)
-		}
-	}
-	slices.SortFunc(pos, func(a, b *rule) int {
-		return cmp.Or(compareSID(a.resources[0], b.resources[0]), cmp.Compare(a.id, b.id))
-	})
-	var sets [][]string
-	for _, r := range pos {
-		at := slices.IndexFunc(sets, func(set []string) bool { return overlap(set, r.resources) > 0 })
-		if at < 0 {
-			sets = append(sets, slices.Clone(r.resources))
-			continue
-		}
-		sets[at] = append(sets[at], r.resources...)
-		slices.Sort(sets[at])
-		sets[at] = slices.Compact(sets[at])
-	}
-	return sets
-}
-
-// overlap counts what two lists have in common.
-func overlap(a, b []string) int {
-	n := 0
-	for _, x := range a {
-		if slices.Contains(b, x) {
-			n++
-		}
-	}
-	return n
+	return faults
 }

@@ -14,59 +14,16 @@ func (n *node) shutdown(command string) {
 	}
 	n.stopping = command
 	n.c.truth.note(n, nil, strings.ToUpper(command))
-	n.lrm.stop(command, n.fs.shutdownPolicy(), n.haDone)
-}
-
-func (f *pmxcfs) shutdownPolicy() string {
-	_, policy, _ := strings.Cut(f.datacenter["ha"], "shutdown_policy=")
-	policy, _, _ = strings.Cut(policy, ",")
-	return policy
-}
-
-// stop asks the LRM to end. What it does with its services depends on the policy and on
-// whether it is a reboot.
-func (l *lrm) stop(command, policy string, exited func()) {
-	l.stopping, l.exited = true, exited
-	manual := l.mode == "maintenance"
-	switch {
-	case manual:
-	case policy == "migrate":
-		l.mode = "maintenance"
-	case policy == "freeze", policy != "failover" && command == "reboot":
-		l.mode = "restart"
-	default:
-		l.mode = "shutdown"
-	}
-	if policy != "migrate" {
-		l.queueStops()
-	}
-	l.write()
-}
-
-func (l *lrm) queueStops() {
-	ms := l.n.fs.manager
-	if ms == nil {
-		return
-	}
-	for _, sid := range ms.sids() {
-		if ms.services[sid].node == l.n.name && ms.services[sid].state != "freeze" {
-			l.stops = append(l.stops, &job{sid: sid, cmd: "request_stop"})
-		}
-	}
+	n.lrm.stop(command, n.haDone)
 }
 
 // haDone: the LRM has ended. The remaining guests are shut down, then the node goes.
 func (n *node) haDone() {
-	n.lrm.write()
-	if n.crm.state == "master" {
-		n.closeWatchdog("crm")
-		n.releaseLock(managerLock)
-		n.crm.state = "stopped"
-	}
+	n.stopCRM()
 	left := 0
 	for _, p := range n.processes() {
 		g := n.procs[p.ID].g
-		if p.Incoming || n.fs.managed(g) && !slices.Contains([]string{"shutdown", "restart"}, n.lrm.mode) {
+		if p.Incoming || n.fs.managed(g) && !slices.Contains([]string{"shutdown", "restart"}, n.lrm.Mode()) {
 			continue
 		}
 		left++

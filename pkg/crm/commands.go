@@ -30,7 +30,7 @@ func (m *manager) command(line string) {
 		if m.nodeState(f[1]) != NodeMaintenance {
 			m.log(Warning, "clearing maintenance of node %s requested, but it's not in maintenance state", f[1])
 		}
-		delete(m.status.Requests, f[1])
+		m.status.Requests[f[1]] = false // the entry stays, empty
 	case verb == "disarm-ha" && len(f) == 2 && (f[1] == "freeze" || f[1] == "ignore"):
 		if m.status.Disarm != nil {
 			m.log(Notice, "ignoring disarm-ha command - already in disarm state (%s)", m.status.Disarm.State)

@@ -160,6 +160,18 @@ func (l *LRM) Round() (sleep int, exit bool) {
 	return l.maintain(fresh)
 }
 
+// Attend looks after the jobs at work between two rounds. The real LRM does so within a
+// round, for up to 8 seconds, and then writes its status (pve-ha-manager 5.2.0). Whoever
+// runs an LRM on guests that take time calls it in these seconds, and publishes the status
+// that was written last at their end.
+func (l *LRM) Attend() {
+	if l.state != lrmActive && l.state != lrmMaintenance {
+		return
+	}
+	l.runWorkers()
+	l.writeStatus()
+}
+
 // update reads what the master says of this node.
 func (l *LRM) update() bool {
 	s, err := l.env.ReadManagerStatus()

@@ -106,7 +106,7 @@ type ManagerStatus struct {
 	Timestamp int64
 	Nodes     map[string]string
 	Services  map[string]ServiceStatus
-	// Requests holds the nodes that are asked into maintenance.
+	// Requests tells of each node ever asked into maintenance whether it still is.
 	Requests map[string]bool
 	Disarm   *Disarm
 
@@ -186,6 +186,10 @@ func (m ManagerStatus) Clone() ManagerStatus {
 	}
 	return m
 }
+
+// Active counts the services that keep a node's LRM busy: they are there or on their way
+// there, and neither stopped, frozen, in error nor waiting to be started.
+func (m ManagerStatus) Active(node string) int { return activeOn(m, node) }
 
 func (s ServiceStatus) clone() ServiceStatus {
 	s.FailedNodes = slices.Clone(s.FailedNodes)
