@@ -177,3 +177,39 @@ func TestAFaultThatNamesNobody(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Two nodes with corosync's two_node: one vote is quorum, also after a cut.
+func TestTwoNodesThatBothGoOn(t *testing.T) {
+	s := cluster(2)
+	runs(&s, "vm:100", "media", node(1), gib, true)
+	s.Reports = []ha.Report{{Node: node(2), Corosync: ha.Corosync{Quorate: true, Votes: 2, Expected: 2, Quorum: 1, Flags: []string{"2Node", "Quorate"}}}}
+	died := forecast.Forecast(s, forecast.Fault{Nodes: []ha.NodeName{node(1)}})
+	expect(t, died, "vm:100", forecast.Restarted, node(2), "")
+	if !strings.Contains(strings.Join(died.Assumptions, "\n"), "both halves may go on") {
+		t.Errorf("a split brain is possible, and nobody is told: %q", died.Assumptions)
+	}
+}
+
+func TestEverybodyLosesPower(t *testing.T) {
+	p := forecast.Forecast(house(), forecast.Fault{Nodes: []ha.NodeName{node(1), node(2), node(3)}})
+	for _, o := range p.Targets {
+		if o.Fate != forecast.StaysDown {
+			t.Errorf("%+v", o)
+		}
+	}
+	if len(p.Targets) != 4 || !p.Settled {
+		t.Errorf("%d guests, settled %v", len(p.Targets), p.Settled)
+	}
+}
+
+// A cluster that never used HA has nothing to say, and says it.
+func TestWithoutHA(t *testing.T) {
+	s := cluster(3)
+	runs(&s, "vm:100", "media", node(1), gib, false)
+	s.Inventory.HA = ha.HAStatus{}
+	p := forecast.Forecast(s, forecast.Fault{Nodes: []ha.NodeName{node(1)}})
+	expect(t, p, "vm:100", forecast.StaysDown, "", "not HA-managed")
+	if !p.Settled {
+		t.Error("nothing was going to happen")
+	}
+}

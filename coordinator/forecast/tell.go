@@ -339,8 +339,11 @@ func (w *world) assumptions() []string {
 	if unread > 0 {
 		out = append(out, fmt.Sprintf("%d HA guests' configurations are not known: their disks are taken to be reachable from every node", unread))
 	}
-	if q, _ := w.votes(); q == 0 {
+	switch q, _ := w.votes(); {
+	case q == 0:
 		out = append(out, "no agent reports corosync's votes: one vote a node, and more than half are needed")
+	case 2*q <= len(w.s.Inventory.Nodes):
+		out = append(out, fmt.Sprintf("corosync asks for %d of %d votes: after a cut both halves may go on and start the same guests; the forecast follows one. A QDevice prevents it", q, len(w.s.Inventory.Nodes)))
 	}
 	if len(w.fault.Links) > 0 {
 		out = append(out, "links are as the agents see them now; corosync needs every pair of a side connected")

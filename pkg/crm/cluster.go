@@ -17,8 +17,9 @@ type Setting struct {
 	// Load is what the nodes use now, for the dynamic scheduler. Without it the guests' own
 	// figures are summed up.
 	Load map[string]NodeUsage
-	// Quorum is the number of votes needed; 0 means more than half. QDevice adds one vote,
-	// for the largest side, on a tie for the one with the first node.
+	// Quorum is the number of votes needed; 0 means more than half. Where less would do
+	// (corosync's two_node) only the side favoured goes on. QDevice adds one vote, for that
+	// side: the largest, on a tie the one with the first node.
 	Quorum  int
 	QDevice bool
 	// Detect is how long corosync needs to form a membership without a node that is gone.
@@ -299,7 +300,11 @@ func (c *Cluster) isQuorate(n *clusterNode) bool {
 			own++
 		}
 	}
-	return own >= cmp.Or(c.set.Quorum, expected/2+1)
+	need := cmp.Or(c.set.Quorum, expected/2+1)
+	if 2*need <= expected && n.side != favoured {
+		return false // corosync would let both halves go on: one cluster has one side that does
+	}
+	return own >= need
 }
 
 // Step runs everything that is due in the present second, then lets one second pass.
