@@ -62,6 +62,21 @@ func (c *Coordinator) Plan(ctx context.Context, p *ha.Policy) (ha.PlanView, erro
 	return planner.RegistrationView(s), nil
 }
 
+// Facts is what is known at this moment, with a policy or the stored one.
+func (c *Coordinator) Facts(ctx context.Context, p *ha.Policy) (ha.Snapshot, error) {
+	s, err := c.latest(ctx)
+	if err != nil {
+		return s, err
+	}
+	if s.Inventory.At.IsZero() {
+		return s, ha.Errorf(ha.Unavailable, "no node's Proxmox API has answered yet: nothing is known of the cluster")
+	}
+	if p != nil {
+		s.Policy = *p
+	}
+	return s, nil
+}
+
 func noPolicy() error {
 	return ha.Errorf(ha.NotFound, "the coordinator knows no project yet: name one, `psw -C DIR …`")
 }

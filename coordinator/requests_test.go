@@ -247,6 +247,27 @@ func TestAFreshlyStartedCoordinatorAnswersFromALookOfItsOwn(t *testing.T) {
 	})
 }
 
+// Facts are the whole snapshot: with the project that was sent, or the stored one, or, before
+// the first tick, from a look of the coordinator's own.
+func TestFactsAreWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		early, err := newWorld(t, home()).c.Facts(t.Context(), nil)
+		if err != nil || len(early.Inventory.Nodes) != 3 {
+			t.Errorf("before the first tick: %d nodes, %v", len(early.Inventory.Nodes), err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, home()).settled()
+		s, err := w.c.Facts(t.Context(), homePolicy())
+		if err != nil || s.Policy.Project != "home" || len(s.Reports) != 3 || len(s.Inventory.Guests) == 0 {
+			t.Errorf("facts of project %q, %d reports, %d guests, %v", s.Policy.Project, len(s.Reports), len(s.Inventory.Guests), err)
+		}
+		if stored := w.c.Snapshot().Policy.Project; stored != "" {
+			t.Errorf("asking for facts stored the project %q", stored)
+		}
+	})
+}
+
 // An operator cancels while the drain's first deed is on its way: the others, though planned
 // and written down, are not asked any more.
 func TestACancelInTheMiddleOfATickHoldsBackTheRest(t *testing.T) {

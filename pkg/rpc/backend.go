@@ -26,6 +26,8 @@ type Backend interface {
 	Check(ctx context.Context, r ha.CheckRequest) (ha.Readiness, error)
 	// Plan compares a policy (nil: the stored one) with what is registered. It changes nothing.
 	Plan(ctx context.Context, p *ha.Policy) (ha.PlanView, error)
+	// Facts is the newest snapshot, seen with a policy (nil: the stored one).
+	Facts(ctx context.Context, p *ha.Policy) (ha.Snapshot, error)
 
 	// PreviewStart and PreviewEnd say what a maintenance start or end would do, and change nothing.
 	PreviewStart(ctx context.Context, r ha.MaintenanceRequest) (ha.Preview, error)

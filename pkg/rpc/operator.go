@@ -77,6 +77,14 @@ func (o *Operator) Plan(ctx context.Context, p *ha.Policy) (ha.PlanView, error) 
 	return call(ctx, o, o.api.Plan, legible(&hav1.PlanRequest{Policy: encodePolicy(p)}), (*hav1.PlanResponse).GetPlan, (*decoder).planView)
 }
 
+// Facts is the newest snapshot, seen with a policy (nil: the stored one).
+func (o *Operator) Facts(ctx context.Context, p *ha.Policy) (ha.Snapshot, error) {
+	ask := func(ctx context.Context, m *hav1.FactsRequest, opts ...grpc.CallOption) (*hav1.FactsResponse, error) {
+		return o.api.Facts(ctx, m, append(opts, grpc.MaxCallRecvMsgSize(factsSizeMax))...)
+	}
+	return call(ctx, o, ask, legible(&hav1.FactsRequest{Policy: encodePolicy(p)}), (*hav1.FactsResponse).GetSnapshotJson, (*decoder).snapshot)
+}
+
 // PreviewStart says what StartMaintenance would do.
 func (o *Operator) PreviewStart(ctx context.Context, r ha.MaintenanceRequest) (ha.Preview, error) {
 	return call(ctx, o, o.api.PreviewStart, legible(&hav1.PreviewStartRequest{Request: encodeMaintenanceRequest(r)}),

@@ -44,6 +44,11 @@ func TestAnOperatorAsksAndIsAnswered(t *testing.T) {
 		want(t, "Plan", err, plan.Changes[0].Text, "mine")
 		plan, err = o.Plan(ctx, nil)
 		want(t, "Plan of nothing", err, plan.Changes[0].Text, "the stored policy")
+		facts, err := o.Facts(ctx, &ha.Policy{Project: "mine"})
+		want(t, "Facts", err, facts.Policy.Project, "mine")
+		if n := len(facts.Inventory.Guests); n != manyGuests {
+			t.Errorf("the facts hold %d guests, want %d", n, manyGuests)
+		}
 
 		r := ha.MaintenanceRequest{Node: "node1", By: "mallory", Message: "new fan", Policy: &ha.Policy{Project: "mine"}}
 		preview, err := o.PreviewStart(ctx, r)

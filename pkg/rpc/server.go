@@ -54,7 +54,7 @@ func NewServer(b Backend, cfg *tls.Config, log *slog.Logger) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingInterval / 2, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(messageSizeMax),
-		grpc.MaxSendMsgSize(messageSizeMax),
+		grpc.MaxSendMsgSize(factsSizeMax),
 		grpc.MaxConcurrentStreams(streamsMax),
 		grpc.WaitForHandlers(true),
 		grpc.UnaryInterceptor(g.unary),

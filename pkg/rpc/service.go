@@ -51,6 +51,22 @@ func (s *operatorService) Plan(ctx context.Context, m *hav1.PlanRequest) (*hav1.
 	return legible(&hav1.PlanResponse{Plan: encodePlanView(v)}), nil
 }
 
+func (s *operatorService) Facts(ctx context.Context, m *hav1.FactsRequest) (*hav1.FactsResponse, error) {
+	p, err := decode(m.GetPolicy(), (*decoder).policy)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.backend.Facts(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	text, err := encodeSnapshot(v)
+	if err != nil {
+		return nil, err
+	}
+	return &hav1.FactsResponse{SnapshotJson: text}, nil
+}
+
 // request decodes a maintenance request and puts down who asks.
 func request(ctx context.Context, m *hav1.MaintenanceRequest) (ha.MaintenanceRequest, error) {
 	r, err := decode(m, (*decoder).maintenanceRequest)

@@ -115,6 +115,18 @@ func (d *desk) Plan(_ context.Context, p *ha.Policy) (ha.PlanView, error) {
 	return ha.PlanView{Changes: []ha.Change{{Text: p.Project}}}, d.err
 }
 
+// manyGuests make facts larger than any other message may be.
+const manyGuests = 50_000
+
+func (d *desk) Facts(_ context.Context, p *ha.Policy) (ha.Snapshot, error) {
+	s := ha.Snapshot{Policy: *p}
+	for id := range manyGuests {
+		s.Inventory.Guests = append(s.Inventory.Guests, ha.Guest{SID: ha.SID{Kind: ha.VM, ID: 100 + id}, Name: "a guest", Node: "node1",
+			Status: ha.GuestRunning, CPUs: 2, MemoryMax: 8 << 30, MemoryUsed: 4 << 30, DiskMax: 64 << 30, Uptime: time.Hour})
+	}
+	return s, d.err
+}
+
 func (d *desk) take(r ha.MaintenanceRequest) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

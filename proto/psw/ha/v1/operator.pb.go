@@ -321,6 +321,100 @@ func (x *PlanResponse) GetPlan() *PlanView {
 	return nil
 }
 
+// FactsRequest asks for everything that is known.
+type FactsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The project to lay over it; absent: the one the coordinator has stored.
+	Policy        *Policy `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactsRequest) Reset() {
+	*x = FactsRequest{}
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactsRequest) ProtoMessage() {}
+
+func (x *FactsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactsRequest.ProtoReflect.Descriptor instead.
+func (*FactsRequest) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FactsRequest) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// FactsResponse is everything that is known.
+type FactsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The snapshot as JSON, the form it is saved in. It is not spelled out as messages:
+	// who asks reads it with the same types the coordinator wrote it with, and fields it
+	// does not know are passed over.
+	SnapshotJson  []byte `protobuf:"bytes,1,opt,name=snapshot_json,json=snapshotJson,proto3" json:"snapshot_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FactsResponse) Reset() {
+	*x = FactsResponse{}
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FactsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FactsResponse) ProtoMessage() {}
+
+func (x *FactsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FactsResponse.ProtoReflect.Descriptor instead.
+func (*FactsResponse) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *FactsResponse) GetSnapshotJson() []byte {
+	if x != nil {
+		return x.SnapshotJson
+	}
+	return nil
+}
+
 // PreviewStartRequest asks how a drain would go.
 type PreviewStartRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -331,7 +425,7 @@ type PreviewStartRequest struct {
 
 func (x *PreviewStartRequest) Reset() {
 	*x = PreviewStartRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +437,7 @@ func (x *PreviewStartRequest) String() string {
 func (*PreviewStartRequest) ProtoMessage() {}
 
 func (x *PreviewStartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +450,7 @@ func (x *PreviewStartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewStartRequest.ProtoReflect.Descriptor instead.
 func (*PreviewStartRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{6}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PreviewStartRequest) GetRequest() *MaintenanceRequest {
@@ -376,7 +470,7 @@ type PreviewStartResponse struct {
 
 func (x *PreviewStartResponse) Reset() {
 	*x = PreviewStartResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +482,7 @@ func (x *PreviewStartResponse) String() string {
 func (*PreviewStartResponse) ProtoMessage() {}
 
 func (x *PreviewStartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +495,7 @@ func (x *PreviewStartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewStartResponse.ProtoReflect.Descriptor instead.
 func (*PreviewStartResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{7}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PreviewStartResponse) GetPreview() *Preview {
@@ -421,7 +515,7 @@ type PreviewEndRequest struct {
 
 func (x *PreviewEndRequest) Reset() {
 	*x = PreviewEndRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[8]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +527,7 @@ func (x *PreviewEndRequest) String() string {
 func (*PreviewEndRequest) ProtoMessage() {}
 
 func (x *PreviewEndRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[8]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +540,7 @@ func (x *PreviewEndRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewEndRequest.ProtoReflect.Descriptor instead.
 func (*PreviewEndRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{8}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PreviewEndRequest) GetRequest() *MaintenanceRequest {
@@ -466,7 +560,7 @@ type PreviewEndResponse struct {
 
 func (x *PreviewEndResponse) Reset() {
 	*x = PreviewEndResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[9]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +572,7 @@ func (x *PreviewEndResponse) String() string {
 func (*PreviewEndResponse) ProtoMessage() {}
 
 func (x *PreviewEndResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[9]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +585,7 @@ func (x *PreviewEndResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewEndResponse.ProtoReflect.Descriptor instead.
 func (*PreviewEndResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{9}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PreviewEndResponse) GetPreview() *Preview {
@@ -511,7 +605,7 @@ type StartMaintenanceRequest struct {
 
 func (x *StartMaintenanceRequest) Reset() {
 	*x = StartMaintenanceRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[10]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +617,7 @@ func (x *StartMaintenanceRequest) String() string {
 func (*StartMaintenanceRequest) ProtoMessage() {}
 
 func (x *StartMaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[10]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +630,7 @@ func (x *StartMaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*StartMaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{10}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartMaintenanceRequest) GetRequest() *MaintenanceRequest {
@@ -556,7 +650,7 @@ type StartMaintenanceResponse struct {
 
 func (x *StartMaintenanceResponse) Reset() {
 	*x = StartMaintenanceResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +662,7 @@ func (x *StartMaintenanceResponse) String() string {
 func (*StartMaintenanceResponse) ProtoMessage() {}
 
 func (x *StartMaintenanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +675,7 @@ func (x *StartMaintenanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMaintenanceResponse.ProtoReflect.Descriptor instead.
 func (*StartMaintenanceResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{11}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartMaintenanceResponse) GetMaintenance() *Maintenance {
@@ -601,7 +695,7 @@ type EndMaintenanceRequest struct {
 
 func (x *EndMaintenanceRequest) Reset() {
 	*x = EndMaintenanceRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +707,7 @@ func (x *EndMaintenanceRequest) String() string {
 func (*EndMaintenanceRequest) ProtoMessage() {}
 
 func (x *EndMaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +720,7 @@ func (x *EndMaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndMaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*EndMaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{12}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EndMaintenanceRequest) GetRequest() *MaintenanceRequest {
@@ -646,7 +740,7 @@ type EndMaintenanceResponse struct {
 
 func (x *EndMaintenanceResponse) Reset() {
 	*x = EndMaintenanceResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +752,7 @@ func (x *EndMaintenanceResponse) String() string {
 func (*EndMaintenanceResponse) ProtoMessage() {}
 
 func (x *EndMaintenanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +765,7 @@ func (x *EndMaintenanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndMaintenanceResponse.ProtoReflect.Descriptor instead.
 func (*EndMaintenanceResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EndMaintenanceResponse) GetMaintenance() *Maintenance {
@@ -691,7 +785,7 @@ type CancelMaintenanceRequest struct {
 
 func (x *CancelMaintenanceRequest) Reset() {
 	*x = CancelMaintenanceRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +797,7 @@ func (x *CancelMaintenanceRequest) String() string {
 func (*CancelMaintenanceRequest) ProtoMessage() {}
 
 func (x *CancelMaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +810,7 @@ func (x *CancelMaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelMaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*CancelMaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelMaintenanceRequest) GetNode() string {
@@ -736,7 +830,7 @@ type CancelMaintenanceResponse struct {
 
 func (x *CancelMaintenanceResponse) Reset() {
 	*x = CancelMaintenanceResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +842,7 @@ func (x *CancelMaintenanceResponse) String() string {
 func (*CancelMaintenanceResponse) ProtoMessage() {}
 
 func (x *CancelMaintenanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +855,7 @@ func (x *CancelMaintenanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelMaintenanceResponse.ProtoReflect.Descriptor instead.
 func (*CancelMaintenanceResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelMaintenanceResponse) GetMaintenance() *Maintenance {
@@ -782,7 +876,7 @@ type MaintenancesRequest struct {
 
 func (x *MaintenancesRequest) Reset() {
 	*x = MaintenancesRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +888,7 @@ func (x *MaintenancesRequest) String() string {
 func (*MaintenancesRequest) ProtoMessage() {}
 
 func (x *MaintenancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +901,7 @@ func (x *MaintenancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenancesRequest.ProtoReflect.Descriptor instead.
 func (*MaintenancesRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MaintenancesRequest) GetNode() string {
@@ -827,7 +921,7 @@ type MaintenancesResponse struct {
 
 func (x *MaintenancesResponse) Reset() {
 	*x = MaintenancesResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +933,7 @@ func (x *MaintenancesResponse) String() string {
 func (*MaintenancesResponse) ProtoMessage() {}
 
 func (x *MaintenancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +946,7 @@ func (x *MaintenancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenancesResponse.ProtoReflect.Descriptor instead.
 func (*MaintenancesResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MaintenancesResponse) GetMaintenances() []*MaintenanceView {
@@ -872,7 +966,7 @@ type WatchMaintenanceRequest struct {
 
 func (x *WatchMaintenanceRequest) Reset() {
 	*x = WatchMaintenanceRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +978,7 @@ func (x *WatchMaintenanceRequest) String() string {
 func (*WatchMaintenanceRequest) ProtoMessage() {}
 
 func (x *WatchMaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +991,7 @@ func (x *WatchMaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*WatchMaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{18}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchMaintenanceRequest) GetNode() string {
@@ -917,7 +1011,7 @@ type WatchMaintenanceResponse struct {
 
 func (x *WatchMaintenanceResponse) Reset() {
 	*x = WatchMaintenanceResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1023,7 @@ func (x *WatchMaintenanceResponse) String() string {
 func (*WatchMaintenanceResponse) ProtoMessage() {}
 
 func (x *WatchMaintenanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1036,7 @@ func (x *WatchMaintenanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMaintenanceResponse.ProtoReflect.Descriptor instead.
 func (*WatchMaintenanceResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{19}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchMaintenanceResponse) GetMaintenance() *MaintenanceView {
@@ -964,7 +1058,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1070,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1083,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EventsRequest) GetAfter() uint64 {
@@ -1016,7 +1110,7 @@ type EventsResponse struct {
 
 func (x *EventsResponse) Reset() {
 	*x = EventsResponse{}
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1122,7 @@ func (x *EventsResponse) String() string {
 func (*EventsResponse) ProtoMessage() {}
 
 func (x *EventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_operator_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1135,7 @@ func (x *EventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsResponse.ProtoReflect.Descriptor instead.
 func (*EventsResponse) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_psw_ha_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EventsResponse) GetEvent() *Event {
@@ -1070,7 +1164,11 @@ const file_psw_ha_v1_operator_proto_rawDesc = "" +
 	"\vPlanRequest\x12)\n" +
 	"\x06policy\x18\x01 \x01(\v2\x11.psw.ha.v1.PolicyR\x06policy\"7\n" +
 	"\fPlanResponse\x12'\n" +
-	"\x04plan\x18\x01 \x01(\v2\x13.psw.ha.v1.PlanViewR\x04plan\"N\n" +
+	"\x04plan\x18\x01 \x01(\v2\x13.psw.ha.v1.PlanViewR\x04plan\"9\n" +
+	"\fFactsRequest\x12)\n" +
+	"\x06policy\x18\x01 \x01(\v2\x11.psw.ha.v1.PolicyR\x06policy\"4\n" +
+	"\rFactsResponse\x12#\n" +
+	"\rsnapshot_json\x18\x01 \x01(\fR\fsnapshotJson\"N\n" +
 	"\x13PreviewStartRequest\x127\n" +
 	"\arequest\x18\x01 \x01(\v2\x1d.psw.ha.v1.MaintenanceRequestR\arequest\"D\n" +
 	"\x14PreviewStartResponse\x12,\n" +
@@ -1103,11 +1201,12 @@ const file_psw_ha_v1_operator_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\"8\n" +
 	"\x0eEventsResponse\x12&\n" +
-	"\x05event\x18\x01 \x01(\v2\x10.psw.ha.v1.EventR\x05event2\xe6\x06\n" +
+	"\x05event\x18\x01 \x01(\v2\x10.psw.ha.v1.EventR\x05event2\xa2\a\n" +
 	"\x0fOperatorService\x12=\n" +
 	"\x06Status\x12\x18.psw.ha.v1.StatusRequest\x1a\x19.psw.ha.v1.StatusResponse\x12:\n" +
 	"\x05Check\x12\x17.psw.ha.v1.CheckRequest\x1a\x18.psw.ha.v1.CheckResponse\x127\n" +
-	"\x04Plan\x12\x16.psw.ha.v1.PlanRequest\x1a\x17.psw.ha.v1.PlanResponse\x12O\n" +
+	"\x04Plan\x12\x16.psw.ha.v1.PlanRequest\x1a\x17.psw.ha.v1.PlanResponse\x12:\n" +
+	"\x05Facts\x12\x17.psw.ha.v1.FactsRequest\x1a\x18.psw.ha.v1.FactsResponse\x12O\n" +
 	"\fPreviewStart\x12\x1e.psw.ha.v1.PreviewStartRequest\x1a\x1f.psw.ha.v1.PreviewStartResponse\x12I\n" +
 	"\n" +
 	"PreviewEnd\x12\x1c.psw.ha.v1.PreviewEndRequest\x1a\x1d.psw.ha.v1.PreviewEndResponse\x12[\n" +
@@ -1130,7 +1229,7 @@ func file_psw_ha_v1_operator_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_operator_proto_rawDescData
 }
 
-var file_psw_ha_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_psw_ha_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_psw_ha_v1_operator_proto_goTypes = []any{
 	(*StatusRequest)(nil),             // 0: psw.ha.v1.StatusRequest
 	(*StatusResponse)(nil),            // 1: psw.ha.v1.StatusResponse
@@ -1138,78 +1237,83 @@ var file_psw_ha_v1_operator_proto_goTypes = []any{
 	(*CheckResponse)(nil),             // 3: psw.ha.v1.CheckResponse
 	(*PlanRequest)(nil),               // 4: psw.ha.v1.PlanRequest
 	(*PlanResponse)(nil),              // 5: psw.ha.v1.PlanResponse
-	(*PreviewStartRequest)(nil),       // 6: psw.ha.v1.PreviewStartRequest
-	(*PreviewStartResponse)(nil),      // 7: psw.ha.v1.PreviewStartResponse
-	(*PreviewEndRequest)(nil),         // 8: psw.ha.v1.PreviewEndRequest
-	(*PreviewEndResponse)(nil),        // 9: psw.ha.v1.PreviewEndResponse
-	(*StartMaintenanceRequest)(nil),   // 10: psw.ha.v1.StartMaintenanceRequest
-	(*StartMaintenanceResponse)(nil),  // 11: psw.ha.v1.StartMaintenanceResponse
-	(*EndMaintenanceRequest)(nil),     // 12: psw.ha.v1.EndMaintenanceRequest
-	(*EndMaintenanceResponse)(nil),    // 13: psw.ha.v1.EndMaintenanceResponse
-	(*CancelMaintenanceRequest)(nil),  // 14: psw.ha.v1.CancelMaintenanceRequest
-	(*CancelMaintenanceResponse)(nil), // 15: psw.ha.v1.CancelMaintenanceResponse
-	(*MaintenancesRequest)(nil),       // 16: psw.ha.v1.MaintenancesRequest
-	(*MaintenancesResponse)(nil),      // 17: psw.ha.v1.MaintenancesResponse
-	(*WatchMaintenanceRequest)(nil),   // 18: psw.ha.v1.WatchMaintenanceRequest
-	(*WatchMaintenanceResponse)(nil),  // 19: psw.ha.v1.WatchMaintenanceResponse
-	(*EventsRequest)(nil),             // 20: psw.ha.v1.EventsRequest
-	(*EventsResponse)(nil),            // 21: psw.ha.v1.EventsResponse
-	(*Policy)(nil),                    // 22: psw.ha.v1.Policy
-	(*ClusterStatus)(nil),             // 23: psw.ha.v1.ClusterStatus
-	(*Readiness)(nil),                 // 24: psw.ha.v1.Readiness
-	(*PlanView)(nil),                  // 25: psw.ha.v1.PlanView
-	(*MaintenanceRequest)(nil),        // 26: psw.ha.v1.MaintenanceRequest
-	(*Preview)(nil),                   // 27: psw.ha.v1.Preview
-	(*Maintenance)(nil),               // 28: psw.ha.v1.Maintenance
-	(*MaintenanceView)(nil),           // 29: psw.ha.v1.MaintenanceView
-	(*Event)(nil),                     // 30: psw.ha.v1.Event
+	(*FactsRequest)(nil),              // 6: psw.ha.v1.FactsRequest
+	(*FactsResponse)(nil),             // 7: psw.ha.v1.FactsResponse
+	(*PreviewStartRequest)(nil),       // 8: psw.ha.v1.PreviewStartRequest
+	(*PreviewStartResponse)(nil),      // 9: psw.ha.v1.PreviewStartResponse
+	(*PreviewEndRequest)(nil),         // 10: psw.ha.v1.PreviewEndRequest
+	(*PreviewEndResponse)(nil),        // 11: psw.ha.v1.PreviewEndResponse
+	(*StartMaintenanceRequest)(nil),   // 12: psw.ha.v1.StartMaintenanceRequest
+	(*StartMaintenanceResponse)(nil),  // 13: psw.ha.v1.StartMaintenanceResponse
+	(*EndMaintenanceRequest)(nil),     // 14: psw.ha.v1.EndMaintenanceRequest
+	(*EndMaintenanceResponse)(nil),    // 15: psw.ha.v1.EndMaintenanceResponse
+	(*CancelMaintenanceRequest)(nil),  // 16: psw.ha.v1.CancelMaintenanceRequest
+	(*CancelMaintenanceResponse)(nil), // 17: psw.ha.v1.CancelMaintenanceResponse
+	(*MaintenancesRequest)(nil),       // 18: psw.ha.v1.MaintenancesRequest
+	(*MaintenancesResponse)(nil),      // 19: psw.ha.v1.MaintenancesResponse
+	(*WatchMaintenanceRequest)(nil),   // 20: psw.ha.v1.WatchMaintenanceRequest
+	(*WatchMaintenanceResponse)(nil),  // 21: psw.ha.v1.WatchMaintenanceResponse
+	(*EventsRequest)(nil),             // 22: psw.ha.v1.EventsRequest
+	(*EventsResponse)(nil),            // 23: psw.ha.v1.EventsResponse
+	(*Policy)(nil),                    // 24: psw.ha.v1.Policy
+	(*ClusterStatus)(nil),             // 25: psw.ha.v1.ClusterStatus
+	(*Readiness)(nil),                 // 26: psw.ha.v1.Readiness
+	(*PlanView)(nil),                  // 27: psw.ha.v1.PlanView
+	(*MaintenanceRequest)(nil),        // 28: psw.ha.v1.MaintenanceRequest
+	(*Preview)(nil),                   // 29: psw.ha.v1.Preview
+	(*Maintenance)(nil),               // 30: psw.ha.v1.Maintenance
+	(*MaintenanceView)(nil),           // 31: psw.ha.v1.MaintenanceView
+	(*Event)(nil),                     // 32: psw.ha.v1.Event
 }
 var file_psw_ha_v1_operator_proto_depIdxs = []int32{
-	22, // 0: psw.ha.v1.StatusRequest.policy:type_name -> psw.ha.v1.Policy
-	23, // 1: psw.ha.v1.StatusResponse.status:type_name -> psw.ha.v1.ClusterStatus
-	22, // 2: psw.ha.v1.CheckRequest.policy:type_name -> psw.ha.v1.Policy
-	24, // 3: psw.ha.v1.CheckResponse.readiness:type_name -> psw.ha.v1.Readiness
-	22, // 4: psw.ha.v1.PlanRequest.policy:type_name -> psw.ha.v1.Policy
-	25, // 5: psw.ha.v1.PlanResponse.plan:type_name -> psw.ha.v1.PlanView
-	26, // 6: psw.ha.v1.PreviewStartRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	27, // 7: psw.ha.v1.PreviewStartResponse.preview:type_name -> psw.ha.v1.Preview
-	26, // 8: psw.ha.v1.PreviewEndRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	27, // 9: psw.ha.v1.PreviewEndResponse.preview:type_name -> psw.ha.v1.Preview
-	26, // 10: psw.ha.v1.StartMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	28, // 11: psw.ha.v1.StartMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
-	26, // 12: psw.ha.v1.EndMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
-	28, // 13: psw.ha.v1.EndMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
-	28, // 14: psw.ha.v1.CancelMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
-	29, // 15: psw.ha.v1.MaintenancesResponse.maintenances:type_name -> psw.ha.v1.MaintenanceView
-	29, // 16: psw.ha.v1.WatchMaintenanceResponse.maintenance:type_name -> psw.ha.v1.MaintenanceView
-	30, // 17: psw.ha.v1.EventsResponse.event:type_name -> psw.ha.v1.Event
-	0,  // 18: psw.ha.v1.OperatorService.Status:input_type -> psw.ha.v1.StatusRequest
-	2,  // 19: psw.ha.v1.OperatorService.Check:input_type -> psw.ha.v1.CheckRequest
-	4,  // 20: psw.ha.v1.OperatorService.Plan:input_type -> psw.ha.v1.PlanRequest
-	6,  // 21: psw.ha.v1.OperatorService.PreviewStart:input_type -> psw.ha.v1.PreviewStartRequest
-	8,  // 22: psw.ha.v1.OperatorService.PreviewEnd:input_type -> psw.ha.v1.PreviewEndRequest
-	10, // 23: psw.ha.v1.OperatorService.StartMaintenance:input_type -> psw.ha.v1.StartMaintenanceRequest
-	12, // 24: psw.ha.v1.OperatorService.EndMaintenance:input_type -> psw.ha.v1.EndMaintenanceRequest
-	14, // 25: psw.ha.v1.OperatorService.CancelMaintenance:input_type -> psw.ha.v1.CancelMaintenanceRequest
-	16, // 26: psw.ha.v1.OperatorService.Maintenances:input_type -> psw.ha.v1.MaintenancesRequest
-	18, // 27: psw.ha.v1.OperatorService.WatchMaintenance:input_type -> psw.ha.v1.WatchMaintenanceRequest
-	20, // 28: psw.ha.v1.OperatorService.Events:input_type -> psw.ha.v1.EventsRequest
-	1,  // 29: psw.ha.v1.OperatorService.Status:output_type -> psw.ha.v1.StatusResponse
-	3,  // 30: psw.ha.v1.OperatorService.Check:output_type -> psw.ha.v1.CheckResponse
-	5,  // 31: psw.ha.v1.OperatorService.Plan:output_type -> psw.ha.v1.PlanResponse
-	7,  // 32: psw.ha.v1.OperatorService.PreviewStart:output_type -> psw.ha.v1.PreviewStartResponse
-	9,  // 33: psw.ha.v1.OperatorService.PreviewEnd:output_type -> psw.ha.v1.PreviewEndResponse
-	11, // 34: psw.ha.v1.OperatorService.StartMaintenance:output_type -> psw.ha.v1.StartMaintenanceResponse
-	13, // 35: psw.ha.v1.OperatorService.EndMaintenance:output_type -> psw.ha.v1.EndMaintenanceResponse
-	15, // 36: psw.ha.v1.OperatorService.CancelMaintenance:output_type -> psw.ha.v1.CancelMaintenanceResponse
-	17, // 37: psw.ha.v1.OperatorService.Maintenances:output_type -> psw.ha.v1.MaintenancesResponse
-	19, // 38: psw.ha.v1.OperatorService.WatchMaintenance:output_type -> psw.ha.v1.WatchMaintenanceResponse
-	21, // 39: psw.ha.v1.OperatorService.Events:output_type -> psw.ha.v1.EventsResponse
-	29, // [29:40] is the sub-list for method output_type
-	18, // [18:29] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	24, // 0: psw.ha.v1.StatusRequest.policy:type_name -> psw.ha.v1.Policy
+	25, // 1: psw.ha.v1.StatusResponse.status:type_name -> psw.ha.v1.ClusterStatus
+	24, // 2: psw.ha.v1.CheckRequest.policy:type_name -> psw.ha.v1.Policy
+	26, // 3: psw.ha.v1.CheckResponse.readiness:type_name -> psw.ha.v1.Readiness
+	24, // 4: psw.ha.v1.PlanRequest.policy:type_name -> psw.ha.v1.Policy
+	27, // 5: psw.ha.v1.PlanResponse.plan:type_name -> psw.ha.v1.PlanView
+	24, // 6: psw.ha.v1.FactsRequest.policy:type_name -> psw.ha.v1.Policy
+	28, // 7: psw.ha.v1.PreviewStartRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	29, // 8: psw.ha.v1.PreviewStartResponse.preview:type_name -> psw.ha.v1.Preview
+	28, // 9: psw.ha.v1.PreviewEndRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	29, // 10: psw.ha.v1.PreviewEndResponse.preview:type_name -> psw.ha.v1.Preview
+	28, // 11: psw.ha.v1.StartMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	30, // 12: psw.ha.v1.StartMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
+	28, // 13: psw.ha.v1.EndMaintenanceRequest.request:type_name -> psw.ha.v1.MaintenanceRequest
+	30, // 14: psw.ha.v1.EndMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
+	30, // 15: psw.ha.v1.CancelMaintenanceResponse.maintenance:type_name -> psw.ha.v1.Maintenance
+	31, // 16: psw.ha.v1.MaintenancesResponse.maintenances:type_name -> psw.ha.v1.MaintenanceView
+	31, // 17: psw.ha.v1.WatchMaintenanceResponse.maintenance:type_name -> psw.ha.v1.MaintenanceView
+	32, // 18: psw.ha.v1.EventsResponse.event:type_name -> psw.ha.v1.Event
+	0,  // 19: psw.ha.v1.OperatorService.Status:input_type -> psw.ha.v1.StatusRequest
+	2,  // 20: psw.ha.v1.OperatorService.Check:input_type -> psw.ha.v1.CheckRequest
+	4,  // 21: psw.ha.v1.OperatorService.Plan:input_type -> psw.ha.v1.PlanRequest
+	6,  // 22: psw.ha.v1.OperatorService.Facts:input_type -> psw.ha.v1.FactsRequest
+	8,  // 23: psw.ha.v1.OperatorService.PreviewStart:input_type -> psw.ha.v1.PreviewStartRequest
+	10, // 24: psw.ha.v1.OperatorService.PreviewEnd:input_type -> psw.ha.v1.PreviewEndRequest
+	12, // 25: psw.ha.v1.OperatorService.StartMaintenance:input_type -> psw.ha.v1.StartMaintenanceRequest
+	14, // 26: psw.ha.v1.OperatorService.EndMaintenance:input_type -> psw.ha.v1.EndMaintenanceRequest
+	16, // 27: psw.ha.v1.OperatorService.CancelMaintenance:input_type -> psw.ha.v1.CancelMaintenanceRequest
+	18, // 28: psw.ha.v1.OperatorService.Maintenances:input_type -> psw.ha.v1.MaintenancesRequest
+	20, // 29: psw.ha.v1.OperatorService.WatchMaintenance:input_type -> psw.ha.v1.WatchMaintenanceRequest
+	22, // 30: psw.ha.v1.OperatorService.Events:input_type -> psw.ha.v1.EventsRequest
+	1,  // 31: psw.ha.v1.OperatorService.Status:output_type -> psw.ha.v1.StatusResponse
+	3,  // 32: psw.ha.v1.OperatorService.Check:output_type -> psw.ha.v1.CheckResponse
+	5,  // 33: psw.ha.v1.OperatorService.Plan:output_type -> psw.ha.v1.PlanResponse
+	7,  // 34: psw.ha.v1.OperatorService.Facts:output_type -> psw.ha.v1.FactsResponse
+	9,  // 35: psw.ha.v1.OperatorService.PreviewStart:output_type -> psw.ha.v1.PreviewStartResponse
+	11, // 36: psw.ha.v1.OperatorService.PreviewEnd:output_type -> psw.ha.v1.PreviewEndResponse
+	13, // 37: psw.ha.v1.OperatorService.StartMaintenance:output_type -> psw.ha.v1.StartMaintenanceResponse
+	15, // 38: psw.ha.v1.OperatorService.EndMaintenance:output_type -> psw.ha.v1.EndMaintenanceResponse
+	17, // 39: psw.ha.v1.OperatorService.CancelMaintenance:output_type -> psw.ha.v1.CancelMaintenanceResponse
+	19, // 40: psw.ha.v1.OperatorService.Maintenances:output_type -> psw.ha.v1.MaintenancesResponse
+	21, // 41: psw.ha.v1.OperatorService.WatchMaintenance:output_type -> psw.ha.v1.WatchMaintenanceResponse
+	23, // 42: psw.ha.v1.OperatorService.Events:output_type -> psw.ha.v1.EventsResponse
+	31, // [31:43] is the sub-list for method output_type
+	19, // [19:31] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_operator_proto_init() }
@@ -1224,7 +1328,7 @@ func file_psw_ha_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_operator_proto_rawDesc), len(file_psw_ha_v1_operator_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

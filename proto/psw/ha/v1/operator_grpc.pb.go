@@ -22,6 +22,7 @@ const (
 	OperatorService_Status_FullMethodName            = "/psw.ha.v1.OperatorService/Status"
 	OperatorService_Check_FullMethodName             = "/psw.ha.v1.OperatorService/Check"
 	OperatorService_Plan_FullMethodName              = "/psw.ha.v1.OperatorService/Plan"
+	OperatorService_Facts_FullMethodName             = "/psw.ha.v1.OperatorService/Facts"
 	OperatorService_PreviewStart_FullMethodName      = "/psw.ha.v1.OperatorService/PreviewStart"
 	OperatorService_PreviewEnd_FullMethodName        = "/psw.ha.v1.OperatorService/PreviewEnd"
 	OperatorService_StartMaintenance_FullMethodName  = "/psw.ha.v1.OperatorService/StartMaintenance"
@@ -47,6 +48,8 @@ type OperatorServiceClient interface {
 	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 	// Plan compares a policy with what is registered. It changes nothing.
 	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	// Facts hands out the newest snapshot, for questions that are answered elsewhere.
+	Facts(ctx context.Context, in *FactsRequest, opts ...grpc.CallOption) (*FactsResponse, error)
 	// PreviewStart says what StartMaintenance would do. It changes nothing.
 	PreviewStart(ctx context.Context, in *PreviewStartRequest, opts ...grpc.CallOption) (*PreviewStartResponse, error)
 	// PreviewEnd says what EndMaintenance would do. It changes nothing.
@@ -97,6 +100,16 @@ func (c *operatorServiceClient) Plan(ctx context.Context, in *PlanRequest, opts 
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PlanResponse)
 	err := c.cc.Invoke(ctx, OperatorService_Plan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) Facts(ctx context.Context, in *FactsRequest, opts ...grpc.CallOption) (*FactsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FactsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_Facts_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +229,8 @@ type OperatorServiceServer interface {
 	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 	// Plan compares a policy with what is registered. It changes nothing.
 	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	// Facts hands out the newest snapshot, for questions that are answered elsewhere.
+	Facts(context.Context, *FactsRequest) (*FactsResponse, error)
 	// PreviewStart says what StartMaintenance would do. It changes nothing.
 	PreviewStart(context.Context, *PreviewStartRequest) (*PreviewStartResponse, error)
 	// PreviewEnd says what EndMaintenance would do. It changes nothing.
@@ -250,6 +265,9 @@ func (UnimplementedOperatorServiceServer) Check(context.Context, *CheckRequest) 
 }
 func (UnimplementedOperatorServiceServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
+}
+func (UnimplementedOperatorServiceServer) Facts(context.Context, *FactsRequest) (*FactsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Facts not implemented")
 }
 func (UnimplementedOperatorServiceServer) PreviewStart(context.Context, *PreviewStartRequest) (*PreviewStartResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PreviewStart not implemented")
@@ -346,6 +364,24 @@ func _OperatorService_Plan_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OperatorServiceServer).Plan(ctx, req.(*PlanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_Facts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FactsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).Facts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_Facts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).Facts(ctx, req.(*FactsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -498,6 +534,10 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Plan",
 			Handler:    _OperatorService_Plan_Handler,
+		},
+		{
+			MethodName: "Facts",
+			Handler:    _OperatorService_Facts_Handler,
 		},
 		{
 			MethodName: "PreviewStart",
