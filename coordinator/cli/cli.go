@@ -1,8 +1,8 @@
 // Package cli is the operator's command, psw: it asks the coordinator, shows the answer,
 // and follows what was begun. Its secret is how things look and what they are called on
 // a terminal, in a pipe and in JSON; docs/cli.md is the contract. It is a client only:
-// what it knows of the cluster, the coordinator told it, and nothing it begins depends
-// on its staying alive.
+// what it knows of the cluster, the coordinator told it, now or into a file of facts, and
+// nothing it begins depends on its staying alive.
 package cli
 
 import (

@@ -27,6 +27,7 @@ type world struct {
 	status   []ha.ClusterStatus
 	verdicts []ha.Readiness
 	plan     ha.PlanView
+	facts    ha.Snapshot
 	preview  ha.Preview
 	story    []ha.MaintenanceView
 	pace     time.Duration
@@ -73,6 +74,14 @@ func (w *world) Check(_ context.Context, r ha.CheckRequest) (ha.Readiness, error
 func (w *world) Plan(_ context.Context, p *ha.Policy) (ha.PlanView, error) {
 	w.note("plan %s", p.Project)
 	return w.plan, nil
+}
+
+func (w *world) Facts(_ context.Context, p *ha.Policy) (ha.Snapshot, error) {
+	w.note("facts %s", p.Project)
+	if w.refuse != nil {
+		return ha.Snapshot{}, w.refuse
+	}
+	return w.facts, nil
 }
 
 func (w *world) PreviewStart(context.Context, ha.MaintenanceRequest) (ha.Preview, error) {

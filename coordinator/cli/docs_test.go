@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/casaeureka/psw-ha/coordinator/forecast"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -120,7 +121,8 @@ func TestDocsJSON(t *testing.T) {
 	names := map[reflect.Type]string{
 		reflect.TypeFor[validateDocument](): "Validation", reflect.TypeFor[checkDocument](): "Verdict", reflect.TypeFor[checkTotals](): "Totals",
 		reflect.TypeFor[findingDocument](): "Finding", reflect.TypeFor[streamLine](): "Line", reflect.TypeFor[streamResult](): "Result",
-		reflect.TypeFor[versionDocument](): "Version",
+		reflect.TypeFor[versionDocument](): "Version", reflect.TypeFor[simulateDocument](): "Simulation", reflect.TypeFor[forecast.Fault](): "SimulatedFault",
+		reflect.TypeFor[capacityDocument](): "CapacityAnswer",
 	}
 	seen := map[reflect.Type]bool{}
 	var walk func(typ reflect.Type)
@@ -159,6 +161,7 @@ func TestDocsJSON(t *testing.T) {
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[validateDocument](), reflect.TypeFor[ha.ClusterStatus](), reflect.TypeFor[checkDocument](), reflect.TypeFor[ha.PlanView](),
 		reflect.TypeFor[ha.Event](), reflect.TypeFor[streamLine](), reflect.TypeFor[versionDocument](),
+		reflect.TypeFor[simulateDocument](), reflect.TypeFor[capacityDocument](),
 	} {
 		walk(typ)
 	}

@@ -35,6 +35,25 @@ func TestTranscripts(t *testing.T) {
 		{"ha_events", "ha events --after 41", &world{journal: journal()}, exitDone},
 		{"ha_events_json", "ha events -o json", &world{journal: journal()}, exitDone},
 
+		{"ha_simulate", "ha simulate --fail node1", &world{facts: clusterFacts()}, exitDone},
+		{"ha_simulate_json", "ha simulate --fail node1 -o json", &world{facts: clusterFacts()}, exitDone},
+		{"ha_simulate_quiet", "ha simulate --fail node1 --quiet", &world{facts: clusterFacts()}, exitDone},
+		{"ha_simulate_overcommit", "ha simulate --fail node1", &world{facts: heavyFacts()}, exitRefused},
+		{"ha_simulate_overcommit_json", "ha simulate --fail node1 -o json", &world{facts: heavyFacts()}, exitRefused},
+		{"ha_simulate_nowhere", "ha simulate --fail node1 --quiet", &world{facts: pinnedFacts()}, exitRefused},
+		{"ha_simulate_partition", "ha simulate --partition node1/node2,node3", &world{facts: clusterFacts()}, exitDone},
+		{"ha_simulate_link", "ha simulate --fail-link 0 --quiet", &world{facts: clusterFacts()}, exitRefused},
+		{"ha_simulate_nfs", "ha simulate --fail-nfs", &world{facts: clusterFacts()}, exitRefused},
+		{"ha_simulate_nfs_node", "ha simulate --fail-nfs node2 --quiet", &world{facts: clusterFacts()}, exitRefused},
+		{"ha_simulate_unregistered", "ha simulate --fail node2 --quiet", &world{facts: unregisteredFacts()}, exitRefused},
+		{"ha_simulate_untouched", "ha simulate --fail node3 --quiet", &world{facts: clusterFacts()}, exitDone},
+		{"ha_simulate_unavailable", "ha simulate --fail node1", &world{refuse: ha.Errorf(ha.Unavailable, "no node's Proxmox API has answered yet")}, exitFailed},
+		{"ha_capacity", "ha capacity", &world{facts: heavyFacts()}, exitRefused},
+		{"ha_capacity_json", "ha capacity -o json", &world{facts: heavyFacts()}, exitRefused},
+		{"ha_capacity_quiet", "ha capacity --quiet", &world{facts: heavyFacts()}, exitRefused},
+		{"ha_capacity_fits", "ha capacity", &world{facts: clusterFacts()}, exitDone},
+		{"ha_capacity_no_quorum", "ha capacity --losses 2 --core-ratio 0 --quiet", &world{facts: clusterFacts()}, exitRefused},
+
 		{"start_dry_run", "maintenance start node1 --dry-run", &world{preview: drainPreview()}, exitDone},
 		{"start_dry_run_json", "maintenance start node1 --dry-run -o json", &world{preview: drainPreview()}, exitDone},
 		{"start_dry_run_blocked", "maintenance start node1 --dry-run", &world{preview: blockedPreview()}, exitRefused},
@@ -260,7 +279,8 @@ func TestCoordinatorGoneWhileAsked(t *testing.T) {
 func TestNoCoordinator(t *testing.T) {
 	inBubble(t, &world{}, func(h *house) {
 		h.down()
-		for _, command := range []string{"ha status", "ha check", "ha plan", "maintenance start node1 --yes", "maintenance status", "maintenance cancel node1"} {
+		for _, command := range []string{"ha status", "ha check", "ha plan", "ha facts", "ha simulate --fail node1", "ha capacity",
+			"maintenance start node1 --yes", "maintenance status", "maintenance cancel node1"} {
 			text, code := h.run(h.t.Context(), command)
 			if code != exitFailed || !strings.Contains(text, "psw: cannot ") || !strings.Contains(text, "no coordinator answers at node2:7443 (") {
 				t.Errorf("%s", text)

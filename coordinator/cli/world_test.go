@@ -21,6 +21,7 @@ func at(text string) time.Time {
 var (
 	core   = ha.MustSID("ct:100")
 	media  = ha.MustSID("vm:101")
+	photos = ha.MustSID("vm:102")
 	router = ha.MustSID("vm:120")
 )
 
@@ -210,4 +211,81 @@ func journal() []ha.Event {
 		{Seq: 43, At: at("14:01:05"), Type: ha.EventFailed, SID: media, Maintenance: "m-0001", Text: "migrate vm:101: migration aborted: no route to host"},
 		{Seq: 44, At: at("14:02:20"), Type: ha.EventSafe, Node: "node1", Maintenance: "m-0001", Text: "node1 is safe to power off"},
 	}
+}
+
+// clusterFacts are everything known of the cluster at home: core and media run on node1,
+// photos on node2, the router, which nobody protects, on node2 as well. There is room for
+// the loss of any node.
+func clusterFacts() ha.Snapshot {
+	now := at("14:02:11")
+	s := ha.Snapshot{At: now, Policy: ha.Policy{Project: "home"}}
+	i := &s.Inventory
+	i.At, i.Version = now, "9.2.11"
+	i.Cluster = ha.Cluster{Name: "home", Quorate: true, Votes: 3, Expected: 3}
+	i.Options = ha.Options{ShutdownPolicy: "migrate", MaxWorkers: 4, Scheduler: "basic"}
+	i.HA = ha.HAStatus{Master: "node2", MasterAt: now, Quorate: true, Armed: "armed"}
+	for k, n := range []ha.NodeName{"node1", "node2", "node3"} {
+		i.Nodes = append(i.Nodes, ha.Node{Name: n, ID: k + 1, Online: true, CPUs: 16, MemoryMax: 64 * gib, MemoryUsed: 8 * gib, Uptime: time.Hour})
+		i.HA.Nodes = append(i.HA.Nodes, ha.HANode{Name: n, State: ha.NodeOnline, LRMState: "active", LRMMode: "active", LRMAt: now})
+		s.Reports = append(s.Reports, clusterReport(n, k+1, now))
+	}
+	for _, g := range []struct {
+		sid    ha.SID
+		name   string
+		node   ha.NodeName
+		memory int64
+		ha     bool
+	}{{core, "core", "node1", 40 * gib, true}, {media, "media", "node1", 8 * gib, true}, {photos, "photos", "node2", 8 * gib, true}, {router, "router", "node2", 512 * mib, false}} {
+		i.Guests = append(i.Guests, ha.Guest{SID: g.sid, Name: g.name, Node: g.node, Status: ha.GuestRunning, CPUs: 2, MemoryMax: g.memory, MemoryUsed: g.memory / 4, Uptime: time.Hour})
+		if g.ha {
+			i.Resources = append(i.Resources, ha.Resource{SID: g.sid, State: ha.RequestStarted, MaxRestart: 1, MaxRelocate: 1})
+			i.HA.Services = append(i.HA.Services, ha.HAService{SID: g.sid, Node: g.node, State: ha.ServiceStarted, Running: true})
+		}
+		for k := range s.Reports {
+			if r := &s.Reports[k]; r.Node == g.node {
+				r.GuestConfigs = append(r.GuestConfigs, ha.GuestConfig{SID: g.sid, Name: g.name, Storages: []string{"psw"}})
+			}
+		}
+	}
+	i.Storages = []ha.Storage{{Name: "psw", Type: "nfs", Shared: true, Path: "/mnt/pve/psw", Server: "nas", Export: "/mnt/pool/psw",
+		On: []ha.StorageOn{{Node: "node1", Available: true}, {Node: "node2", Available: true}, {Node: "node3", Available: true}}}}
+	return s
+}
+
+// clusterReport is what a node's agent says of the single corosync link.
+func clusterReport(node ha.NodeName, id int, now time.Time) ha.Report {
+	r := ha.Report{Node: node, Taken: now, Received: now,
+		Corosync: ha.Corosync{Running: true, NodeID: id, Quorate: true, Votes: 3, Expected: 3, Quorum: 2, Members: []int{1, 2, 3}}}
+	for peer := 1; peer <= 3; peer++ {
+		if peer != id {
+			r.Corosync.Links = append(r.Corosync.Links, ha.Link{PeerID: peer, Enabled: true, Connected: true})
+		}
+	}
+	return r
+}
+
+// heavyFacts are those of a house where photos fills node3, and core may run nowhere but
+// there and on node1.
+func heavyFacts() ha.Snapshot {
+	s := clusterFacts()
+	s.Inventory.Guests[2].MemoryMax = 56 * gib
+	s.Inventory.Guests[2].Node, s.Inventory.HA.Services[2].Node = "node3", "node3"
+	s.Inventory.Rules = []ha.Rule{{ID: "core-nodes", Type: ha.NodeAffinity, Strict: true, Resources: []ha.SID{core},
+		Nodes: []ha.RuleNode{{Node: "node1", Priority: 2}, {Node: "node3", Priority: 1}}}}
+	return s
+}
+
+// unregisteredFacts are those of a project that protects the router, which nobody has
+// registered yet.
+func unregisteredFacts() ha.Snapshot {
+	s := clusterFacts()
+	s.Policy.Targets = []ha.Target{{Name: "router", Type: ha.TargetVM, Node: "node2", HA: true}}
+	return s
+}
+
+// pinnedFacts are those of a house where core may run on node1 only.
+func pinnedFacts() ha.Snapshot {
+	s := clusterFacts()
+	s.Inventory.Rules = []ha.Rule{{ID: "core-here", Type: ha.NodeAffinity, Strict: true, Resources: []ha.SID{core}, Nodes: []ha.RuleNode{{Node: "node1"}}}}
+	return s
 }

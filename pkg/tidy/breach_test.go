@@ -152,7 +152,7 @@ var started = Now()
 		{
 			rule: "the operator's command is a client",
 			good: []pkg{
-				{ImportPath: "coordinator/cli", Deps: []string{"pkg/rpc", "pkg/project"}},
+				{ImportPath: "coordinator/cli", Deps: []string{"pkg/rpc", "pkg/project", "coordinator/forecast"}},
 				{ImportPath: "coordinator/cmd/psw-coordinator", Deps: []string{"coordinator", "coordinator/store"}},
 			},
 			bad: []pkg{

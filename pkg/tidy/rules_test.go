@@ -44,7 +44,7 @@ var rules = []rule{
 		"psw-agent runs as root on every hypervisor. A Proxmox client or a database in it is attack surface and memory that nothing on a node needs.",
 		agentSmall},
 	{"the operator's command is a client",
-		"psw sees what the coordinator shows it. A command that opened the store or asked Proxmox itself would decide on facts the coordinator does not have.",
+		"psw sees what the coordinator shows it. A command that opened the store or asked Proxmox itself would decide on facts the coordinator does not have. coordinator/forecast is allowed: it is pure, it only tells, and saved facts must be answered without any coordinator, by the same code.",
 		client},
 	{"nothing ships from e2e",
 		"The simulator must be unable to reach production: this one line keeps it out.",
