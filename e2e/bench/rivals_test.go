@@ -177,7 +177,7 @@ func theirs(t *testing.T, c size, s ha.Snapshot, ganeti string, cib []byte) []ro
 		median(func() row {
 			r, out := outside(t, "hcheck", "-t", text, "--no-simulation", "--machine-readable")
 			r.cluster, r.question = c.String(), "N-1, every node"
-			if m := regexp.MustCompile(`HCHECK_INIT_CLUSTER_GN1_FAIL=(\d+)`).FindStringSubmatch(out); m != nil {
+			if m := failing.FindStringSubmatch(out); m != nil {
 				r.answer = m[1] + " losses do not fit"
 			}
 			return r

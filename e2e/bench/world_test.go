@@ -59,8 +59,11 @@ func world(c size, seed uint64) ha.Snapshot {
 	}
 	for k := range c.guests {
 		n := r.IntN(c.nodes)
-		for free[n] < memory[k] || k%10 == 1 && inv.Guests[k-1].Node == inv.Nodes[n].Name {
+		for tries := 0; free[n] < memory[k] || k%10 == 1 && inv.Guests[k-1].Node == inv.Nodes[n].Name; tries++ {
 			n = (n + 1) % c.nodes
+			if tries%c.nodes == c.nodes-1 { // no node has that much left
+				memory[k] = max(mib, memory[k]/2/mib*mib)
+			}
 		}
 		free[n] -= memory[k]
 		addGuest(&s, 10_000+k, n, memory[k])
