@@ -53,7 +53,7 @@ func (a *app) validate(strict bool) error {
 	case err != nil:
 		return err
 	default:
-		d.Notices, d.Policy = full(p.Notices), &p.Policy
+		d.Notices, d.Policy = full(append(p.Notices, declaredCapacity(p)...)), &p.Policy
 	}
 	if a.json() {
 		err = a.document(d)
