@@ -63,7 +63,7 @@ bench: ## the benchmarks, several times each; prints the medians
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./... > bench.out || { cat bench.out; exit 1; }
 	$(TOOL) benchstat bench.out
 
-bench-rivals: ## beside hcheck, hbal and crm_simulate (Debian's ganeti-htools and pacemaker-cli-utils) on the same clusters
+bench-rivals: ## beside hcheck, hbal, crm_simulate and glpsol (Debian's ganeti-htools, pacemaker-cli-utils, glpk-utils) on the same clusters
 	$(GO) test -count=1 -v -timeout 120m ./e2e/bench -rivals -runs 3
 
 clean: ## remove what was built

@@ -26,7 +26,7 @@ import (
 )
 
 var (
-	rivals   = flag.Bool("rivals", false, "run the comparison; needs hcheck, hbal and crm_simulate")
+	rivals   = flag.Bool("rivals", false, "run the comparison; needs hcheck, hbal, crm_simulate and glpsol")
 	runs     = flag.Int("runs", 3, "how often each is run; the table shows medians")
 	patience = flag.Duration("patience", time.Minute, "how long a rival may take")
 	largest  = flag.Int("largest", 10_000, "the most guests a cluster of the comparison has")
@@ -217,7 +217,7 @@ func outside(t *testing.T, name string, args ...string) (row, string) {
 	case ctx.Err() != nil:
 		r.answer = fmt.Sprintf("none after %s", *patience)
 	case err != nil && !errors.As(err, &exit):
-		t.Fatalf("cannot run %s: %v; apt-get install ganeti-htools pacemaker-cli-utils", name, err)
+		t.Fatalf("cannot run %s: %v; apt-get install ganeti-htools pacemaker-cli-utils glpk-utils", name, err)
 	case err != nil && name != "hcheck": // hcheck ends with 1 for an unhealthy cluster
 		r.answer = "failed: " + strings.TrimSpace(out.String()[max(0, out.Len()-80):])
 	}
