@@ -125,7 +125,7 @@ func (w *world) departure(g ha.Guest, node ha.NodeName, opts ha.MaintenanceOptio
 		return d.block(codeForeign, w.foreignReason(d), fmt.Sprintf("name it with --guest %s, or add it to network.yml", g.SID))
 	case d.managed && mode == ha.MaintenanceLeave:
 		return d.block(codeCannotLeave, "network.yml says maintenance: leave, but Proxmox's maintenance mode moves every HA guest",
-			"set maintenance: stop or move, or take ha: true away and run `psw ha apply`")
+			fmt.Sprintf("set maintenance: stop or move, or take ha: true away and `ha-manager remove %s`", g.SID))
 	case mode == ha.MaintenanceLeave:
 		return d.stay("network.yml says maintenance: leave")
 	case mode == ha.MaintenanceStop && d.running:

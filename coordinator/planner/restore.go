@@ -321,7 +321,7 @@ func (w *world) notHomeYet(m *ha.Maintenance, a arrival, busy int) (why string, 
 	for _, peer := range w.peers(sid, ha.Negative) {
 		if g, ok := w.Inventory.Guest(peer); ok && w.running(g) && w.at(g) == m.Node {
 			return fmt.Sprintf("a rule keeps it apart from %s, which is on %s", w.label(peer), m.Node), true,
-				fmt.Sprintf("`psw ha explain %s`; its preferred node and the rule contradict each other", w.name(sid))
+				"its preferred node and the rule contradict each other: change one of them"
 		}
 	}
 	if f := failures(*m, sid); len(f) > 0 {
