@@ -18,7 +18,7 @@ const (
 	firstVMID     = 100
 )
 
-// spec builds the cluster that a project describes, as it is after `psw bootstrap`: every
+// spec builds the cluster that a project describes, as it is when everything is set up: every
 // target exists on its preferred node, its disks are on the shared storage, and what says
 // ha: true is registered. A project of fewer than three nodes gets more, since a cluster
 // of two cannot lose one.
