@@ -36,8 +36,9 @@ type chaos struct {
 	rand   *rand.Rand
 	sim    *pvesim.Cluster
 	policy ha.Policy
-	memory map[int]int64    // of guests, by VMID, in bytes
-	room   map[string]int64 // of nodes
+	memory map[int]int64     // of guests, by VMID, in bytes
+	room   map[string]int64  // of nodes
+	sent   map[string]string // the node each guest was last asked to move to, by SID
 	path   string
 	began  time.Time
 	log    []string
@@ -64,7 +65,7 @@ type killed struct{}
 
 func newChaos(t *testing.T, seed uint64) *chaos {
 	w := &chaos{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "psw.db"), began: time.Now(), down: map[string]bool{},
-		memory: map[int]int64{}, room: map[string]int64{}}
+		memory: map[int]int64{}, room: map[string]int64{}, sent: map[string]string{}}
 	w.sim = pvesim.New(w.draw())
 	dir := t.TempDir()
 	for _, n := range w.sim.Nodes() {

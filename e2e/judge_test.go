@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casaeureka/psw-ha/e2e/pvesim"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -163,16 +164,16 @@ func (w *chaos) open() []ha.MaintenanceView {
 
 // judge demands what must hold at every instant.
 func (w *chaos) judge() {
-	if twice := w.sim.DoubleRun(); len(twice) > 0 {
+	for _, d := range w.sim.DoubleRun() {
+		if w.proxmoxGap(d) {
+			continue
+		}
 		for _, e := range w.sim.Events() {
-			if e.SID == twice[0].SID {
+			if e.SID == d.SID {
 				w.say("truth: %6.1f %s %s %s", e.At.Sub(w.began).Seconds(), e.Node, e.SID, e.What)
 			}
 		}
-		for _, x := range w.sim.Tasks() {
-			w.say("task: %+v", x)
-		}
-		w.fail("%s ran on %v at once", twice[0].SID, twice[0].Nodes)
+		w.fail("%s ran on %v at once", d.SID, d.Nodes)
 	}
 	draining := 0
 	for _, v := range w.open() {
@@ -190,6 +191,13 @@ func (w *chaos) judge() {
 	if draining > 1 {
 		w.fail("%d nodes are in maintenance at once", draining)
 	}
+}
+
+// proxmoxGap tells whether a guest ran twice by a gap of the HA manager itself: it moved
+// the guest by its own failback to a node that had just returned from being fenced and could
+// not arm its watchdog yet, and that node was cut off then. psw must not have sent it there.
+func (w *chaos) proxmoxGap(d pvesim.DoubleRun) bool {
+	return len(d.Unarmed) > 0 && !slices.ContainsFunc(d.Unarmed, func(node string) bool { return w.sent[d.SID] == node })
 }
 
 // judgeRequest demands what must hold when something is asked of Proxmox.
@@ -214,7 +222,13 @@ func (w *chaos) judgeRequest(r *http.Request) {
 		return
 	}
 	w.judgeMove(id)
-	w.judgeRoom(id, destination(r))
+	to := destination(r)
+	w.judgeRoom(id, to)
+	for _, g := range w.sim.Guests() {
+		if g.ID == id {
+			w.sent[g.SID] = to
+		}
+	}
 }
 
 // destination reads where a guest is asked to go, and leaves the request as it was.
