@@ -16,11 +16,7 @@ import (
 // Rules that contradict each other are dropped, and the rest compiled, as Proxmox does: the
 // cases of its own rules tests, named by -stories.
 func TestProxmoxRules(t *testing.T) {
-	dir := *stories
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "reference", "ha-tests")
-	}
-	files, _ := filepath.Glob(filepath.Join(dir, "rules_cfgs", "*.cfg"))
+	files, _ := filepath.Glob(filepath.Join(storiesDir(), "rules_cfgs", "*.cfg"))
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) { checkRulesFile(t, f) })
 	}

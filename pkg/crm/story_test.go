@@ -20,14 +20,23 @@ var update = flag.Bool("update", false, "rewrite the logs of our own stories; on
 
 var stories = flag.String("stories", "", "a directory of stories in the format of Proxmox's HA test suite")
 
+// storiesDir is the directory named by -stories, also if it is meant from the module's root,
+// where tests are usually started.
+func storiesDir() string {
+	if *stories == "" {
+		return filepath.Join("..", "..", "..", "shared", "reference", "ha-tests")
+	}
+	if _, err := os.Stat(*stories); err != nil && !filepath.IsAbs(*stories) {
+		return filepath.Join("..", "..", *stories)
+	}
+	return *stories
+}
+
 // The model tells each story of Proxmox's own regression suite as Proxmox does: same lines,
 // same virtual times, same order. The suite is not part of this repository; name a checkout
 // of it with -stories.
 func TestProxmox(t *testing.T) {
-	dir := *stories
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "reference", "ha-tests")
-	}
+	dir := storiesDir()
 	dirs, _ := filepath.Glob(filepath.Join(dir, "test-*"))
 	if len(dirs) == 0 {
 		if *stories != "" {
