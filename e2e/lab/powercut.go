@@ -11,12 +11,8 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// A prediction is good to two rounds of the HA manager, of 10 s each; a second of ours is
-// for looking, on a machine that does other things too.
-const (
-	predictionSlack = 20 * time.Second
-	lookingSlack    = time.Second
-)
+// predictionSlack: a prediction is good to two rounds of the HA manager, of 10 s each.
+const predictionSlack = 20 * time.Second
 
 // fate is one target in a power cut: what was predicted and what was seen.
 type fate struct {
@@ -117,13 +113,12 @@ func (d *demo) watchPowerCut(ctx context.Context, victim string, fates []*fate) 
 // compare shows prediction and observation side by side.
 func (d *demo) compare(fates []*fate) (string, error) {
 	d.say("\n  TARGET       PREDICTED           OBSERVED            (of the cluster's time)")
-	slack := predictionSlack + time.Duration(float64(lookingSlack)*d.lab.options.Speed)
 	var wrong []string
 	for _, f := range fates {
 		d.say("  %-12s %-6s after %4.0f s  %-6s after %4.0f s", f.Name, f.To, f.UpAt.Seconds(), f.seenOn, f.seenAfter.Seconds())
 		if f.To != f.seenOn {
 			wrong = append(wrong, fmt.Sprintf("%s was predicted on %s and is on %s", f.Name, f.To, f.seenOn))
-		} else if off := (f.seenAfter - f.UpAt).Abs(); off > slack {
+		} else if off := (f.seenAfter - f.UpAt).Abs(); off > predictionSlack {
 			wrong = append(wrong, fmt.Sprintf("%s was %.0f s off its prediction", f.Name, off.Seconds()))
 		}
 	}
