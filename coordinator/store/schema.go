@@ -20,6 +20,11 @@ var (
 	bucketJournal      = []byte("journal")      // sequence number, 8 bytes, big endian
 	bucketReports      = []byte("reports")      // node
 	bucketFacts        = []byte("facts")        // see Facts
+	bucketOperations   = []byte("operations")   // ID
+	bucketMutes        = []byte("mutes")        // a check's code
+	bucketAcks         = []byte("acks")         // what an operator vouches for: an acknowledgement's name
+	bucketReadiness    = []byte("readiness")    // profile
+	bucketProofs       = []byte("proofs")       // what was proved by trying it: storage or fence, then whose
 )
 
 var (
@@ -37,6 +42,14 @@ type migration func(*bolt.Tx) error
 var migrations = []migration{
 	func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketPolicy, bucketMaintenances, bucketGeneration, bucketJournal, bucketReports, bucketFacts} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return fmt.Errorf("bucket %s: %w", name, err)
+			}
+		}
+		return nil
+	},
+	func(tx *bolt.Tx) error { // operations, and what readiness is made of besides facts
+		for _, name := range [][]byte{bucketOperations, bucketMutes, bucketAcks, bucketReadiness, bucketProofs} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("bucket %s: %w", name, err)
 			}
@@ -81,6 +94,8 @@ func decode(bucket, key, value []byte) error {
 		v = new(ha.Report)
 	case string(bucketFacts):
 		v = new(string)
+	case string(bucketOperations):
+		v = new(ha.Operation)
 	default:
 		return nil
 	}

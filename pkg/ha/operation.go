@@ -1,0 +1,135 @@
+package ha
+
+import (
+	"slices"
+	"time"
+)
+
+// OperationKind says what an operation is to reach.
+type OperationKind string
+
+// The kinds of operation.
+const (
+	// OperationCluster forms the cluster that is declared, or joins the nodes that are not in it yet.
+	OperationCluster OperationKind = "cluster"
+	// OperationBootstrap is cluster, shared storage, registration and the hook for core apps, in this order.
+	OperationBootstrap OperationKind = "bootstrap"
+	// OperationApply registers what network.yml declares.
+	OperationApply OperationKind = "apply"
+	// OperationRemoveNode takes a node out of the cluster for good.
+	OperationRemoveNode OperationKind = "remove-node"
+	// OperationRecover leads a target out of the HA manager's error state.
+	OperationRecover OperationKind = "recover"
+	// OperationRebalance brings every target to its preferred node.
+	OperationRebalance OperationKind = "rebalance"
+	// OperationMove moves one guest the manual way: ignored, migrated, put under HA again.
+	OperationMove OperationKind = "move"
+)
+
+// An Operation is what an operator asked for that takes more than one tick and is no
+// maintenance. It is an intent and an account, never a script: every tick plans anew from
+// what is seen, and Steps say what has come of it so far.
+type Operation struct {
+	ID   string        `json:"id"`
+	Kind OperationKind `json:"kind"`
+	// Node and Target are what it is about, where its kind is about one.
+	Node    NodeName         `json:"node,omitempty"`
+	Target  string           `json:"target,omitempty"`
+	Options OperationOptions `json:"options"`
+	By      string           `json:"by"`
+	Message string           `json:"message,omitempty"`
+	// Policy is the project it was asked with; what it does is judged by this one.
+	Policy      Policy    `json:"policy"`
+	RequestedAt time.Time `json:"requested_at"`
+	// EndedAt and Outcome are zero while it is open. Reason says why it did not succeed.
+	EndedAt time.Time        `json:"ended_at,omitzero"`
+	Outcome OperationOutcome `json:"outcome,omitempty"`
+	Reason  string           `json:"reason,omitempty"`
+	// Steps are its parts, in the order in which they are done.
+	Steps []OperationStep `json:"steps"`
+}
+
+// OperationOptions are what the operator named beside what is to be done.
+type OperationOptions struct {
+	// Accept are the codes of checks that may fail or be unknown all the same, sorted.
+	Accept []Code `json:"accept,omitempty"`
+	// Keep asks that drift be put right after an apply.
+	Keep bool `json:"keep,omitempty"`
+	// AllowOvercommit lets a guest be moved where memory is short.
+	AllowOvercommit bool `json:"allow_overcommit,omitempty"`
+	// To is the destination of a move.
+	To NodeName `json:"to,omitempty"`
+	// Deadline is when to give up; zero is never.
+	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// OperationOutcome is how an operation ended.
+type OperationOutcome string
+
+// The ways to end. An open operation has none.
+const (
+	OperationDone      OperationOutcome = "done"
+	OperationFailed    OperationOutcome = "failed"
+	OperationCancelled OperationOutcome = "cancelled"
+)
+
+// Closed reports whether the operation has ended.
+func (o Operation) Closed() bool { return o.Outcome != "" }
+
+// Clone copies o so deeply that a change of the copy's steps or options leaves o alone. The
+// policy is shared: nobody changes one.
+func (o Operation) Clone() Operation {
+	o.Options.Accept = slices.Clone(o.Options.Accept)
+	o.Steps = slices.Clone(o.Steps)
+	return o
+}
+
+// Step returns the step of that key.
+func (o Operation) Step(key string) (OperationStep, bool) {
+	k := slices.IndexFunc(o.Steps, func(s OperationStep) bool { return s.Key == key })
+	if k < 0 {
+		return OperationStep{}, false
+	}
+	return o.Steps[k], true
+}
+
+// OperationStep is one part of an operation.
+type OperationStep struct {
+	// Key is unique in the operation and stable: "join node2", "storage psw", "vm:101".
+	Key string `json:"key"`
+	// Text says it for people, Command is the stock Proxmox command it equals.
+	Text    string    `json:"text"`
+	Command string    `json:"command,omitempty"`
+	State   StepState `json:"state"`
+	// Asked is when the deed was last asked for, stored before it was; Ref is the task or
+	// the order it became. Ended is when its end was seen.
+	Asked time.Time `json:"asked,omitzero"`
+	Ref   string    `json:"ref,omitempty"`
+	Ended time.Time `json:"ended,omitzero"`
+	// Tries is how often it was asked for.
+	Tries int `json:"tries,omitempty"`
+	// Note is why it waits, was left out, or failed.
+	Note string `json:"note,omitempty"`
+}
+
+// StepState is how far a step has come.
+type StepState string
+
+// The states of a step. Unchanged: it was so already and nothing was done.
+const (
+	StepTodo      StepState = "todo"
+	StepDoing     StepState = "doing"
+	StepDone      StepState = "done"
+	StepUnchanged StepState = "unchanged"
+	StepFailed    StepState = "failed"
+	StepSkipped   StepState = "skipped"
+)
+
+// Over reports whether nothing more will become of the step.
+func (s StepState) Over() bool { return s != StepTodo && s != StepDoing }
+
+// OperationView is an operation with what it waits for now.
+type OperationView struct {
+	Operation Operation `json:"operation"`
+	Waits     []Wait    `json:"waits,omitempty"`
+}
