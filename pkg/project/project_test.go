@@ -22,7 +22,7 @@ const (
 	gib = 1 << 30
 )
 
-var compareAddr = cmpopts.EquateComparable(netip.Addr{})
+var compareAddr = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 // everything is a network.yml with every key we know.
 const everything = `

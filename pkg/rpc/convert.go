@@ -72,6 +72,24 @@ func encodeAddr(a netip.Addr) string {
 	return a.String()
 }
 
+func (d *decoder) prefix(s string) netip.Prefix {
+	if s == "" {
+		return netip.Prefix{}
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		d.fail(ha.Errorf(ha.Invalid, "%q is not a network", s))
+	}
+	return p
+}
+
+func encodePrefix(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
+}
+
 func encodeTime(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil

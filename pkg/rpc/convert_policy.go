@@ -32,9 +32,17 @@ func (d *decoder) policy(m *hav1.Policy) *ha.Policy {
 }
 
 func encodeHost(h ha.Host) *hav1.Host {
-	m := &hav1.Host{Name: string(h.Name), Ip: encodeAddr(h.IP), Roles: words[string](h.Roles)}
+	m := &hav1.Host{
+		Name:     string(h.Name),
+		Ip:       encodeAddr(h.IP),
+		Roles:    words[string](h.Roles),
+		Links:    each(h.Links, encodeAddr),
+		Switches: each(h.Switches, encodePort),
+		Ups:      words[string](h.UPS),
+		Devices:  each(h.Devices, encodeDevice),
+	}
 	if h.BMC != nil {
-		m.Bmc = &hav1.BMC{Address: encodeAddr(h.BMC.Address), Secret: h.BMC.Secret}
+		m.Bmc = &hav1.BMC{Address: encodeAddr(h.BMC.Address), Secret: h.BMC.Secret, Type: string(h.BMC.Type), Switch: h.BMC.Switch}
 	}
 	if h.Capacity != nil {
 		m.Capacity = &hav1.Capacity{Cpus: int64(h.Capacity.CPUs), Memory: h.Capacity.Memory}
@@ -43,9 +51,17 @@ func encodeHost(h ha.Host) *hav1.Host {
 }
 
 func (d *decoder) host(m *hav1.Host) ha.Host {
-	h := ha.Host{Name: ha.NodeName(m.GetName()), IP: d.addr(m.GetIp()), Roles: words[string](m.GetRoles())}
+	h := ha.Host{
+		Name:     ha.NodeName(m.GetName()),
+		IP:       d.addr(m.GetIp()),
+		Roles:    words[string](m.GetRoles()),
+		Links:    each(m.GetLinks(), d.addr),
+		Switches: each(m.GetSwitches(), d.port),
+		UPS:      words[string](m.GetUps()),
+		Devices:  each(m.GetDevices(), d.device),
+	}
 	if b := m.GetBmc(); b != nil {
-		h.BMC = &ha.BMC{Address: d.addr(b.GetAddress()), Secret: b.GetSecret()}
+		h.BMC = &ha.BMC{Address: d.addr(b.GetAddress()), Secret: b.GetSecret(), Type: ha.BMCType(b.GetType()), Switch: b.GetSwitch()}
 	}
 	if c := m.GetCapacity(); c != nil {
 		h.Capacity = &ha.Capacity{CPUs: int(c.GetCpus()), Memory: c.GetMemory()}
@@ -53,36 +69,16 @@ func (d *decoder) host(m *hav1.Host) ha.Host {
 	return h
 }
 
-func encodeClusterPolicy(c ha.ClusterPolicy) *hav1.ClusterPolicy {
-	m := &hav1.ClusterPolicy{
-		Name:  c.Name,
-		Nodes: words[string](c.Nodes),
-		Rto:   encodeDuration(c.RTO),
-	}
-	if c.QDevice != nil {
-		m.Qdevice = &hav1.QDevice{Host: c.QDevice.Host}
-	}
-	if s := c.Storage; s != nil {
-		m.Storage = &hav1.SharedStorage{Type: s.Type, Server: s.Server, Export: s.Export, Mount: s.Mount, Options: s.Options}
-	}
-	return m
+func encodePort(p ha.Port) *hav1.Port { return &hav1.Port{Interface: p.Interface, Switch: p.Switch} }
+
+func (d *decoder) port(m *hav1.Port) ha.Port {
+	return ha.Port{Interface: m.GetInterface(), Switch: m.GetSwitch()}
 }
 
-func (d *decoder) clusterPolicy(m *hav1.ClusterPolicy) ha.ClusterPolicy {
-	c := ha.ClusterPolicy{
-		Name:  m.GetName(),
-		Nodes: words[ha.NodeName](m.GetNodes()),
-		RTO:   m.GetRto().AsDuration(),
-	}
-	if q := m.GetQdevice(); q != nil {
-		c.QDevice = &ha.QDevice{Host: q.GetHost()}
-	}
-	if s := m.GetStorage(); s != nil {
-		c.Storage = &ha.SharedStorage{
-			Type: s.GetType(), Server: s.GetServer(), Export: s.GetExport(), Mount: s.GetMount(), Options: s.GetOptions(),
-		}
-	}
-	return c
+func encodeDevice(v ha.Device) *hav1.Device { return &hav1.Device{Kind: v.Kind, Name: v.Name} }
+
+func (d *decoder) device(m *hav1.Device) ha.Device {
+	return ha.Device{Kind: m.GetKind(), Name: m.GetName()}
 }
 
 func encodeTarget(t ha.Target) *hav1.Target {
@@ -100,6 +96,8 @@ func encodeTarget(t ha.Target) *hav1.Target {
 		Maintenance: string(t.Maintenance),
 		ReadyTcp:    int64(t.ReadyTCP),
 		Vmid:        int64(t.VMID),
+		Storage:     t.Storage,
+		Devices:     words[string](t.Devices),
 	}
 }
 
@@ -118,6 +116,8 @@ func (d *decoder) target(m *hav1.Target) ha.Target {
 		Maintenance: ha.MaintenanceMode(m.GetMaintenance()),
 		ReadyTCP:    int(m.GetReadyTcp()),
 		VMID:        int(m.GetVmid()),
+		Storage:     m.GetStorage(),
+		Devices:     words[string](m.GetDevices()),
 	}
 }
 

@@ -104,16 +104,18 @@ func generators() rapid.MakeConfig {
 		return rapid.SampledFrom([]ha.SID{{}, {Kind: ha.VM, ID: 100}, {Kind: ha.CT, ID: 999999999}}).Draw(t, "sid")
 	})
 	addrs := rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1%vmbr0")})
+	prefixes := rapid.SampledFrom([]netip.Prefix{{}, netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/64")})
 	return rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
 		reflect.TypeFor[time.Time]():    times.AsAny(),
 		reflect.TypeFor[ha.SID]():       sids.AsAny(),
 		reflect.TypeFor[netip.Addr]():   addrs.AsAny(),
+		reflect.TypeFor[netip.Prefix](): prefixes.AsAny(),
 		reflect.TypeFor[ha.OrderDeed](): rapid.SampledFrom(deeds).AsAny(),
 	}}
 }
 
 func diff(want, got any) string {
-	return cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, ha.SID{}))
+	return cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, ha.SID{}))
 }
 
 // Every type that Backend speaks in can travel: a type without a trip is not tested.
@@ -250,6 +252,9 @@ func (f *filler) fill(t *testing.T, name string, v reflect.Value) {
 		return
 	case *netip.Addr:
 		*x = netip.AddrFrom4([4]byte{10, 0, byte(f.n >> 8), byte(f.n)})
+		return
+	case *netip.Prefix:
+		*x = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(f.n >> 8), byte(f.n), 0}), 24)
 		return
 	case *ha.OrderDeed:
 		*x = deeds[0]

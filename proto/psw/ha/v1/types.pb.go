@@ -116,7 +116,15 @@ type Host struct {
 	Roles []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
 	Bmc   *BMC     `protobuf:"bytes,4,opt,name=bmc,proto3" json:"bmc,omitempty"`
 	// What nodes/NAME/hardware.yml says; absent if there is none.
-	Capacity      *Capacity `protobuf:"bytes,5,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Capacity *Capacity `protobuf:"bytes,5,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	// Its corosync addresses, link 0 first; empty: ip is the only one.
+	Links []string `protobuf:"bytes,6,rep,name=links,proto3" json:"links,omitempty"`
+	// Which switch each interface is plugged into.
+	Switches []*Port `protobuf:"bytes,7,rep,name=switches,proto3" json:"switches,omitempty"`
+	// The power supplies that feed it, as upsc names them.
+	Ups []string `protobuf:"bytes,8,rep,name=ups,proto3" json:"ups,omitempty"`
+	// What a target may be bound to, from hardware.yml.
+	Devices       []*Device `protobuf:"bytes,9,rep,name=devices,proto3" json:"devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -186,18 +194,157 @@ func (x *Host) GetCapacity() *Capacity {
 	return nil
 }
 
+func (x *Host) GetLinks() []string {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *Host) GetSwitches() []*Port {
+	if x != nil {
+		return x.Switches
+	}
+	return nil
+}
+
+func (x *Host) GetUps() []string {
+	if x != nil {
+		return x.Ups
+	}
+	return nil
+}
+
+func (x *Host) GetDevices() []*Device {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+// Port is a network interface and the switch it is plugged into.
+type Port struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	Switch        string                 `protobuf:"bytes,2,opt,name=switch,proto3" json:"switch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Port) Reset() {
+	*x = Port{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Port) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Port) ProtoMessage() {}
+
+func (x *Port) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Port.ProtoReflect.Descriptor instead.
+func (*Port) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Port) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Port) GetSwitch() string {
+	if x != nil {
+		return x.Switch
+	}
+	return ""
+}
+
+// Device is a piece of hardware a target may be bound to.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// gpu, usb or pci.
+	Kind          string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Device) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Device) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // BMC is a node's management controller. Its password never travels: secret names it.
 type BMC struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Secret        string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Secret  string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// ipmi, idrac, ilo or pdu; empty: ipmi.
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// The switch it is plugged into; empty if not declared.
+	Switch        string `protobuf:"bytes,4,opt,name=switch,proto3" json:"switch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BMC) Reset() {
 	*x = BMC{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[2]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -209,7 +356,7 @@ func (x *BMC) String() string {
 func (*BMC) ProtoMessage() {}
 
 func (x *BMC) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[2]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -222,7 +369,7 @@ func (x *BMC) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BMC.ProtoReflect.Descriptor instead.
 func (*BMC) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{2}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BMC) GetAddress() string {
@@ -239,6 +386,20 @@ func (x *BMC) GetSecret() string {
 	return ""
 }
 
+func (x *BMC) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *BMC) GetSwitch() string {
+	if x != nil {
+		return x.Switch
+	}
+	return ""
+}
+
 // Capacity is what a node has, as declared offline.
 type Capacity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -250,7 +411,7 @@ type Capacity struct {
 
 func (x *Capacity) Reset() {
 	*x = Capacity{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[3]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -262,7 +423,7 @@ func (x *Capacity) String() string {
 func (*Capacity) ProtoMessage() {}
 
 func (x *Capacity) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[3]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -275,7 +436,7 @@ func (x *Capacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capacity.ProtoReflect.Descriptor instead.
 func (*Capacity) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{3}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Capacity) GetCpus() int64 {
@@ -300,15 +461,21 @@ type ClusterPolicy struct {
 	Nodes   []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Qdevice *QDevice `protobuf:"bytes,3,opt,name=qdevice,proto3" json:"qdevice,omitempty"`
 	// What a failover is measured against; absent if not declared.
-	Rto           *durationpb.Duration `protobuf:"bytes,4,opt,name=rto,proto3" json:"rto,omitempty"`
-	Storage       *SharedStorage       `protobuf:"bytes,5,opt,name=storage,proto3" json:"storage,omitempty"`
+	Rto     *durationpb.Duration `protobuf:"bytes,4,opt,name=rto,proto3" json:"rto,omitempty"`
+	Storage *SharedStorage       `protobuf:"bytes,5,opt,name=storage,proto3" json:"storage,omitempty"`
+	// Corosync's token timeout as it should be; absent: its default.
+	TokenTimeout  *durationpb.Duration `protobuf:"bytes,6,opt,name=token_timeout,json=tokenTimeout,proto3" json:"token_timeout,omitempty"`
+	Networks      []*Network           `protobuf:"bytes,7,rep,name=networks,proto3" json:"networks,omitempty"`
+	Sites         []*Site              `protobuf:"bytes,8,rep,name=sites,proto3" json:"sites,omitempty"`
+	Fencing       *Fencing             `protobuf:"bytes,9,opt,name=fencing,proto3" json:"fencing,omitempty"`
+	Ceph          *Ceph                `protobuf:"bytes,10,opt,name=ceph,proto3" json:"ceph,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterPolicy) Reset() {
 	*x = ClusterPolicy{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[4]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +487,7 @@ func (x *ClusterPolicy) String() string {
 func (*ClusterPolicy) ProtoMessage() {}
 
 func (x *ClusterPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[4]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +500,7 @@ func (x *ClusterPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterPolicy.ProtoReflect.Descriptor instead.
 func (*ClusterPolicy) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ClusterPolicy) GetName() string {
@@ -371,6 +538,345 @@ func (x *ClusterPolicy) GetStorage() *SharedStorage {
 	return nil
 }
 
+func (x *ClusterPolicy) GetTokenTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.TokenTimeout
+	}
+	return nil
+}
+
+func (x *ClusterPolicy) GetNetworks() []*Network {
+	if x != nil {
+		return x.Networks
+	}
+	return nil
+}
+
+func (x *ClusterPolicy) GetSites() []*Site {
+	if x != nil {
+		return x.Sites
+	}
+	return nil
+}
+
+func (x *ClusterPolicy) GetFencing() *Fencing {
+	if x != nil {
+		return x.Fencing
+	}
+	return nil
+}
+
+func (x *ClusterPolicy) GetCeph() *Ceph {
+	if x != nil {
+		return x.Ceph
+	}
+	return nil
+}
+
+// Network is a declared network.
+type Network struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// bmc, guests, migration or storage.
+	Use string `protobuf:"bytes,1,opt,name=use,proto3" json:"use,omitempty"`
+	// CIDR.
+	Prefix        string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Network) Reset() {
+	*x = Network{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Network) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Network) ProtoMessage() {}
+
+func (x *Network) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Network.ProtoReflect.Descriptor instead.
+func (*Network) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Network) GetUse() string {
+	if x != nil {
+		return x.Use
+	}
+	return ""
+}
+
+func (x *Network) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+// Site is a place of its own, which may fail as a whole.
+type Site struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Nodes []string               `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// The QDevice stands here.
+	Arbiter       bool `protobuf:"varint,3,opt,name=arbiter,proto3" json:"arbiter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Site) Reset() {
+	*x = Site{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Site) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Site) ProtoMessage() {}
+
+func (x *Site) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Site.ProtoReflect.Descriptor instead.
+func (*Site) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Site) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Site) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *Site) GetArbiter() bool {
+	if x != nil {
+		return x.Arbiter
+	}
+	return false
+}
+
+// Fencing is how a node is made sure to be down.
+type Fencing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// watchdog, ipmi, pdu, sbd, ssh.
+	Methods []string `protobuf:"bytes,1,rep,name=methods,proto3" json:"methods,omitempty"`
+	// The kernel module every node should use; empty: whichever is in use.
+	Watchdog      string `protobuf:"bytes,2,opt,name=watchdog,proto3" json:"watchdog,omitempty"`
+	Sbd           *SBD   `protobuf:"bytes,3,opt,name=sbd,proto3" json:"sbd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fencing) Reset() {
+	*x = Fencing{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fencing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fencing) ProtoMessage() {}
+
+func (x *Fencing) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fencing.ProtoReflect.Descriptor instead.
+func (*Fencing) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Fencing) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *Fencing) GetWatchdog() string {
+	if x != nil {
+		return x.Watchdog
+	}
+	return ""
+}
+
+func (x *Fencing) GetSbd() *SBD {
+	if x != nil {
+		return x.Sbd
+	}
+	return nil
+}
+
+// SBD is fencing by a block device every node writes to.
+type SBD struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Device string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	// Absent if not declared.
+	WatchdogTimeout *durationpb.Duration `protobuf:"bytes,2,opt,name=watchdog_timeout,json=watchdogTimeout,proto3" json:"watchdog_timeout,omitempty"`
+	Msgwait         *durationpb.Duration `protobuf:"bytes,3,opt,name=msgwait,proto3" json:"msgwait,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SBD) Reset() {
+	*x = SBD{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SBD) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SBD) ProtoMessage() {}
+
+func (x *SBD) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SBD.ProtoReflect.Descriptor instead.
+func (*SBD) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SBD) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *SBD) GetWatchdogTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.WatchdogTimeout
+	}
+	return nil
+}
+
+func (x *SBD) GetMsgwait() *durationpb.Duration {
+	if x != nil {
+		return x.Msgwait
+	}
+	return nil
+}
+
+// Ceph is what is declared of a Ceph cluster on the nodes.
+type Ceph struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Stretch bool                   `protobuf:"varint,1,opt,name=stretch,proto3" json:"stretch,omitempty"`
+	// CIDR; empty if not declared.
+	Public        string `protobuf:"bytes,2,opt,name=public,proto3" json:"public,omitempty"`
+	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ceph) Reset() {
+	*x = Ceph{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ceph) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ceph) ProtoMessage() {}
+
+func (x *Ceph) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ceph.ProtoReflect.Descriptor instead.
+func (*Ceph) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Ceph) GetStretch() bool {
+	if x != nil {
+		return x.Stretch
+	}
+	return false
+}
+
+func (x *Ceph) GetPublic() string {
+	if x != nil {
+		return x.Public
+	}
+	return ""
+}
+
+func (x *Ceph) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
 // QDevice is a third vote outside the cluster.
 type QDevice struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -381,7 +887,7 @@ type QDevice struct {
 
 func (x *QDevice) Reset() {
 	*x = QDevice{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[5]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +899,7 @@ func (x *QDevice) String() string {
 func (*QDevice) ProtoMessage() {}
 
 func (x *QDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[5]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +912,7 @@ func (x *QDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QDevice.ProtoReflect.Descriptor instead.
 func (*QDevice) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *QDevice) GetHost() string {
@@ -424,15 +930,17 @@ type SharedStorage struct {
 	Server string `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
 	Export string `protobuf:"bytes,3,opt,name=export,proto3" json:"export,omitempty"`
 	// The path on every node.
-	Mount         string `protobuf:"bytes,4,opt,name=mount,proto3" json:"mount,omitempty"`
-	Options       string `protobuf:"bytes,5,opt,name=options,proto3" json:"options,omitempty"`
+	Mount   string `protobuf:"bytes,4,opt,name=mount,proto3" json:"mount,omitempty"`
+	Options string `protobuf:"bytes,5,opt,name=options,proto3" json:"options,omitempty"`
+	// It survives the loss of a machine.
+	Redundant     bool `protobuf:"varint,6,opt,name=redundant,proto3" json:"redundant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SharedStorage) Reset() {
 	*x = SharedStorage{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +952,7 @@ func (x *SharedStorage) String() string {
 func (*SharedStorage) ProtoMessage() {}
 
 func (x *SharedStorage) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +965,7 @@ func (x *SharedStorage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedStorage.ProtoReflect.Descriptor instead.
 func (*SharedStorage) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SharedStorage) GetType() string {
@@ -495,6 +1003,13 @@ func (x *SharedStorage) GetOptions() string {
 	return ""
 }
 
+func (x *SharedStorage) GetRedundant() bool {
+	if x != nil {
+		return x.Redundant
+	}
+	return false
+}
+
 // Target is a place where apps run, as network.yml declares it.
 type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -516,14 +1031,18 @@ type Target struct {
 	// A port that answers when the target is really back; 0 if not declared.
 	ReadyTcp int64 `protobuf:"varint,12,opt,name=ready_tcp,json=readyTcp,proto3" json:"ready_tcp,omitempty"`
 	// 0 if not declared; then the name decides.
-	Vmid          int64 `protobuf:"varint,13,opt,name=vmid,proto3" json:"vmid,omitempty"`
+	Vmid int64 `protobuf:"varint,13,opt,name=vmid,proto3" json:"vmid,omitempty"`
+	// The Proxmox storage its disks lie on; empty: the shared storage.
+	Storage string `protobuf:"bytes,14,opt,name=storage,proto3" json:"storage,omitempty"`
+	// What it is bound to: a kind of device, or part of a device's name.
+	Devices       []string `protobuf:"bytes,15,rep,name=devices,proto3" json:"devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +1054,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +1067,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Target) GetName() string {
@@ -642,6 +1161,20 @@ func (x *Target) GetVmid() int64 {
 	return 0
 }
 
+func (x *Target) GetStorage() string {
+	if x != nil {
+		return x.Storage
+	}
+	return ""
+}
+
+func (x *Target) GetDevices() []string {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
 // HAOptions are a target's ha_options.
 type HAOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -660,7 +1193,7 @@ type HAOptions struct {
 
 func (x *HAOptions) Reset() {
 	*x = HAOptions{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[8]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +1205,7 @@ func (x *HAOptions) String() string {
 func (*HAOptions) ProtoMessage() {}
 
 func (x *HAOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[8]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +1218,7 @@ func (x *HAOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HAOptions.ProtoReflect.Descriptor instead.
 func (*HAOptions) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HAOptions) GetNodes() []string {
@@ -734,7 +1267,7 @@ type RuleNode struct {
 
 func (x *RuleNode) Reset() {
 	*x = RuleNode{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[9]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +1279,7 @@ func (x *RuleNode) String() string {
 func (*RuleNode) ProtoMessage() {}
 
 func (x *RuleNode) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[9]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +1292,7 @@ func (x *RuleNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleNode.ProtoReflect.Descriptor instead.
 func (*RuleNode) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RuleNode) GetNode() string {
@@ -812,7 +1345,7 @@ type Maintenance struct {
 
 func (x *Maintenance) Reset() {
 	*x = Maintenance{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[10]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +1357,7 @@ func (x *Maintenance) String() string {
 func (*Maintenance) ProtoMessage() {}
 
 func (x *Maintenance) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[10]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +1370,7 @@ func (x *Maintenance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
 func (*Maintenance) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Maintenance) GetId() string {
@@ -984,7 +1517,7 @@ type MaintenanceOptions struct {
 
 func (x *MaintenanceOptions) Reset() {
 	*x = MaintenanceOptions{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1529,7 @@ func (x *MaintenanceOptions) String() string {
 func (*MaintenanceOptions) ProtoMessage() {}
 
 func (x *MaintenanceOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1542,7 @@ func (x *MaintenanceOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceOptions.ProtoReflect.Descriptor instead.
 func (*MaintenanceOptions) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MaintenanceOptions) GetAllowOvercommit() bool {
@@ -1066,7 +1599,7 @@ type Home struct {
 
 func (x *Home) Reset() {
 	*x = Home{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1611,7 @@ func (x *Home) String() string {
 func (*Home) ProtoMessage() {}
 
 func (x *Home) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1624,7 @@ func (x *Home) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Home.ProtoReflect.Descriptor instead.
 func (*Home) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Home) GetSid() string {
@@ -1165,7 +1698,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1710,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1723,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Move) GetSid() string {
@@ -1292,7 +1825,7 @@ type MaintenanceView struct {
 
 func (x *MaintenanceView) Reset() {
 	*x = MaintenanceView{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1837,7 @@ func (x *MaintenanceView) String() string {
 func (*MaintenanceView) ProtoMessage() {}
 
 func (x *MaintenanceView) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1850,7 @@ func (x *MaintenanceView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceView.ProtoReflect.Descriptor instead.
 func (*MaintenanceView) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MaintenanceView) GetMaintenance() *Maintenance {
@@ -1363,7 +1896,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1908,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1921,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Wait) GetSubject() string {
@@ -1438,7 +1971,7 @@ type GuestProgress struct {
 
 func (x *GuestProgress) Reset() {
 	*x = GuestProgress{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1983,7 @@ func (x *GuestProgress) String() string {
 func (*GuestProgress) ProtoMessage() {}
 
 func (x *GuestProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1996,7 @@ func (x *GuestProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestProgress.ProtoReflect.Descriptor instead.
 func (*GuestProgress) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GuestProgress) GetSid() string {
@@ -1544,7 +2077,7 @@ type MaintenanceRequest struct {
 
 func (x *MaintenanceRequest) Reset() {
 	*x = MaintenanceRequest{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +2089,7 @@ func (x *MaintenanceRequest) String() string {
 func (*MaintenanceRequest) ProtoMessage() {}
 
 func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +2102,7 @@ func (x *MaintenanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MaintenanceRequest.ProtoReflect.Descriptor instead.
 func (*MaintenanceRequest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MaintenanceRequest) GetNode() string {
@@ -1620,7 +2153,7 @@ type Preview struct {
 
 func (x *Preview) Reset() {
 	*x = Preview{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +2165,7 @@ func (x *Preview) String() string {
 func (*Preview) ProtoMessage() {}
 
 func (x *Preview) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +2178,7 @@ func (x *Preview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preview.ProtoReflect.Descriptor instead.
 func (*Preview) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Preview) GetNode() string {
@@ -1720,7 +2253,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +2265,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +2278,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Step) GetSid() string {
@@ -1839,7 +2372,7 @@ type Blocker struct {
 
 func (x *Blocker) Reset() {
 	*x = Blocker{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2384,7 @@ func (x *Blocker) String() string {
 func (*Blocker) ProtoMessage() {}
 
 func (x *Blocker) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2397,7 @@ func (x *Blocker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocker.ProtoReflect.Descriptor instead.
 func (*Blocker) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Blocker) GetCode() string {
@@ -1914,7 +2447,7 @@ type Fit struct {
 
 func (x *Fit) Reset() {
 	*x = Fit{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2459,7 @@ func (x *Fit) String() string {
 func (*Fit) ProtoMessage() {}
 
 func (x *Fit) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2472,7 @@ func (x *Fit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fit.ProtoReflect.Descriptor instead.
 func (*Fit) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{21}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Fit) GetNode() string {
@@ -2001,7 +2534,7 @@ type Readiness struct {
 
 func (x *Readiness) Reset() {
 	*x = Readiness{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[22]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2546,7 @@ func (x *Readiness) String() string {
 func (*Readiness) ProtoMessage() {}
 
 func (x *Readiness) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[22]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2559,7 @@ func (x *Readiness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readiness.ProtoReflect.Descriptor instead.
 func (*Readiness) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{22}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Readiness) GetFindings() []*Finding {
@@ -2059,7 +2592,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[23]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2604,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[23]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2617,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{23}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Finding) GetCode() string {
@@ -2147,7 +2680,7 @@ type PlanView struct {
 
 func (x *PlanView) Reset() {
 	*x = PlanView{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[24]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2692,7 @@ func (x *PlanView) String() string {
 func (*PlanView) ProtoMessage() {}
 
 func (x *PlanView) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[24]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2705,7 @@ func (x *PlanView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanView.ProtoReflect.Descriptor instead.
 func (*PlanView) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{24}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlanView) GetChanges() []*Change {
@@ -2205,7 +2738,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[25]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2750,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[25]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2763,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{25}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Change) GetKind() string {
@@ -2292,7 +2825,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[26]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2837,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[26]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2850,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{26}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClusterStatus) GetAt() *timestamppb.Timestamp {
@@ -2451,7 +2984,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[27]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2996,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[27]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +3009,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{27}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *NodeStatus) GetName() string {
@@ -2584,7 +3117,7 @@ type TargetStatus struct {
 
 func (x *TargetStatus) Reset() {
 	*x = TargetStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[28]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +3129,7 @@ func (x *TargetStatus) String() string {
 func (*TargetStatus) ProtoMessage() {}
 
 func (x *TargetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[28]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +3142,7 @@ func (x *TargetStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetStatus.ProtoReflect.Descriptor instead.
 func (*TargetStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{28}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TargetStatus) GetName() string {
@@ -2695,7 +3228,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[29]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +3240,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[29]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +3253,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{29}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -2781,33 +3314,71 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12%\n" +
 	"\x05hosts\x18\x02 \x03(\v2\x0f.psw.ha.v1.HostR\x05hosts\x122\n" +
 	"\acluster\x18\x03 \x01(\v2\x18.psw.ha.v1.ClusterPolicyR\acluster\x12+\n" +
-	"\atargets\x18\x04 \x03(\v2\x11.psw.ha.v1.TargetR\atargets\"\x93\x01\n" +
+	"\atargets\x18\x04 \x03(\v2\x11.psw.ha.v1.TargetR\atargets\"\x95\x02\n" +
 	"\x04Host\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02ip\x18\x02 \x01(\tR\x02ip\x12\x14\n" +
 	"\x05roles\x18\x03 \x03(\tR\x05roles\x12 \n" +
 	"\x03bmc\x18\x04 \x01(\v2\x0e.psw.ha.v1.BMCR\x03bmc\x12/\n" +
-	"\bcapacity\x18\x05 \x01(\v2\x13.psw.ha.v1.CapacityR\bcapacity\"7\n" +
+	"\bcapacity\x18\x05 \x01(\v2\x13.psw.ha.v1.CapacityR\bcapacity\x12\x14\n" +
+	"\x05links\x18\x06 \x03(\tR\x05links\x12+\n" +
+	"\bswitches\x18\a \x03(\v2\x0f.psw.ha.v1.PortR\bswitches\x12\x10\n" +
+	"\x03ups\x18\b \x03(\tR\x03ups\x12+\n" +
+	"\adevices\x18\t \x03(\v2\x11.psw.ha.v1.DeviceR\adevices\"<\n" +
+	"\x04Port\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x16\n" +
+	"\x06switch\x18\x02 \x01(\tR\x06switch\"0\n" +
+	"\x06Device\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"c\n" +
 	"\x03BMC\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"6\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
+	"\x06switch\x18\x04 \x01(\tR\x06switch\"6\n" +
 	"\bCapacity\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\x03R\x04cpus\x12\x16\n" +
-	"\x06memory\x18\x02 \x01(\x03R\x06memory\"\xc8\x01\n" +
+	"\x06memory\x18\x02 \x01(\x03R\x06memory\"\xb2\x03\n" +
 	"\rClusterPolicy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05nodes\x18\x02 \x03(\tR\x05nodes\x12,\n" +
 	"\aqdevice\x18\x03 \x01(\v2\x12.psw.ha.v1.QDeviceR\aqdevice\x12+\n" +
 	"\x03rto\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03rto\x122\n" +
-	"\astorage\x18\x05 \x01(\v2\x18.psw.ha.v1.SharedStorageR\astorage\"\x1d\n" +
+	"\astorage\x18\x05 \x01(\v2\x18.psw.ha.v1.SharedStorageR\astorage\x12>\n" +
+	"\rtoken_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\ftokenTimeout\x12.\n" +
+	"\bnetworks\x18\a \x03(\v2\x12.psw.ha.v1.NetworkR\bnetworks\x12%\n" +
+	"\x05sites\x18\b \x03(\v2\x0f.psw.ha.v1.SiteR\x05sites\x12,\n" +
+	"\afencing\x18\t \x01(\v2\x12.psw.ha.v1.FencingR\afencing\x12#\n" +
+	"\x04ceph\x18\n" +
+	" \x01(\v2\x0f.psw.ha.v1.CephR\x04ceph\"3\n" +
+	"\aNetwork\x12\x10\n" +
+	"\x03use\x18\x01 \x01(\tR\x03use\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"J\n" +
+	"\x04Site\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05nodes\x18\x02 \x03(\tR\x05nodes\x12\x18\n" +
+	"\aarbiter\x18\x03 \x01(\bR\aarbiter\"a\n" +
+	"\aFencing\x12\x18\n" +
+	"\amethods\x18\x01 \x03(\tR\amethods\x12\x1a\n" +
+	"\bwatchdog\x18\x02 \x01(\tR\bwatchdog\x12 \n" +
+	"\x03sbd\x18\x03 \x01(\v2\x0e.psw.ha.v1.SBDR\x03sbd\"\x98\x01\n" +
+	"\x03SBD\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12D\n" +
+	"\x10watchdog_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0fwatchdogTimeout\x123\n" +
+	"\amsgwait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\amsgwait\"R\n" +
+	"\x04Ceph\x12\x18\n" +
+	"\astretch\x18\x01 \x01(\bR\astretch\x12\x16\n" +
+	"\x06public\x18\x02 \x01(\tR\x06public\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\"\x1d\n" +
 	"\aQDevice\x12\x12\n" +
-	"\x04host\x18\x01 \x01(\tR\x04host\"\x83\x01\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\"\xa1\x01\n" +
 	"\rSharedStorage\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x16\n" +
 	"\x06export\x18\x03 \x01(\tR\x06export\x12\x14\n" +
 	"\x05mount\x18\x04 \x01(\tR\x05mount\x12\x18\n" +
-	"\aoptions\x18\x05 \x01(\tR\aoptions\"\xc7\x02\n" +
+	"\aoptions\x18\x05 \x01(\tR\aoptions\x12\x1c\n" +
+	"\tredundant\x18\x06 \x01(\bR\tredundant\"\xfb\x02\n" +
 	"\x06Target\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -2822,7 +3393,9 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	" \x01(\v2\x14.psw.ha.v1.HAOptionsR\aoptions\x12 \n" +
 	"\vmaintenance\x18\v \x01(\tR\vmaintenance\x12\x1b\n" +
 	"\tready_tcp\x18\f \x01(\x03R\breadyTcp\x12\x12\n" +
-	"\x04vmid\x18\r \x01(\x03R\x04vmid\"\xd9\x01\n" +
+	"\x04vmid\x18\r \x01(\x03R\x04vmid\x12\x18\n" +
+	"\astorage\x18\x0e \x01(\tR\astorage\x12\x18\n" +
+	"\adevices\x18\x0f \x03(\tR\adevices\"\xd9\x01\n" +
 	"\tHAOptions\x12\x14\n" +
 	"\x05nodes\x18\x01 \x03(\tR\x05nodes\x12\x16\n" +
 	"\x06strict\x18\x02 \x01(\bR\x06strict\x12/\n" +
@@ -3034,97 +3607,114 @@ func file_psw_ha_v1_types_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_types_proto_rawDescData
 }
 
-var file_psw_ha_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_psw_ha_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_psw_ha_v1_types_proto_goTypes = []any{
 	(*Policy)(nil),                // 0: psw.ha.v1.Policy
 	(*Host)(nil),                  // 1: psw.ha.v1.Host
-	(*BMC)(nil),                   // 2: psw.ha.v1.BMC
-	(*Capacity)(nil),              // 3: psw.ha.v1.Capacity
-	(*ClusterPolicy)(nil),         // 4: psw.ha.v1.ClusterPolicy
-	(*QDevice)(nil),               // 5: psw.ha.v1.QDevice
-	(*SharedStorage)(nil),         // 6: psw.ha.v1.SharedStorage
-	(*Target)(nil),                // 7: psw.ha.v1.Target
-	(*HAOptions)(nil),             // 8: psw.ha.v1.HAOptions
-	(*RuleNode)(nil),              // 9: psw.ha.v1.RuleNode
-	(*Maintenance)(nil),           // 10: psw.ha.v1.Maintenance
-	(*MaintenanceOptions)(nil),    // 11: psw.ha.v1.MaintenanceOptions
-	(*Home)(nil),                  // 12: psw.ha.v1.Home
-	(*Move)(nil),                  // 13: psw.ha.v1.Move
-	(*MaintenanceView)(nil),       // 14: psw.ha.v1.MaintenanceView
-	(*Wait)(nil),                  // 15: psw.ha.v1.Wait
-	(*GuestProgress)(nil),         // 16: psw.ha.v1.GuestProgress
-	(*MaintenanceRequest)(nil),    // 17: psw.ha.v1.MaintenanceRequest
-	(*Preview)(nil),               // 18: psw.ha.v1.Preview
-	(*Step)(nil),                  // 19: psw.ha.v1.Step
-	(*Blocker)(nil),               // 20: psw.ha.v1.Blocker
-	(*Fit)(nil),                   // 21: psw.ha.v1.Fit
-	(*Readiness)(nil),             // 22: psw.ha.v1.Readiness
-	(*Finding)(nil),               // 23: psw.ha.v1.Finding
-	(*PlanView)(nil),              // 24: psw.ha.v1.PlanView
-	(*Change)(nil),                // 25: psw.ha.v1.Change
-	(*ClusterStatus)(nil),         // 26: psw.ha.v1.ClusterStatus
-	(*NodeStatus)(nil),            // 27: psw.ha.v1.NodeStatus
-	(*TargetStatus)(nil),          // 28: psw.ha.v1.TargetStatus
-	(*Event)(nil),                 // 29: psw.ha.v1.Event
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*Port)(nil),                  // 2: psw.ha.v1.Port
+	(*Device)(nil),                // 3: psw.ha.v1.Device
+	(*BMC)(nil),                   // 4: psw.ha.v1.BMC
+	(*Capacity)(nil),              // 5: psw.ha.v1.Capacity
+	(*ClusterPolicy)(nil),         // 6: psw.ha.v1.ClusterPolicy
+	(*Network)(nil),               // 7: psw.ha.v1.Network
+	(*Site)(nil),                  // 8: psw.ha.v1.Site
+	(*Fencing)(nil),               // 9: psw.ha.v1.Fencing
+	(*SBD)(nil),                   // 10: psw.ha.v1.SBD
+	(*Ceph)(nil),                  // 11: psw.ha.v1.Ceph
+	(*QDevice)(nil),               // 12: psw.ha.v1.QDevice
+	(*SharedStorage)(nil),         // 13: psw.ha.v1.SharedStorage
+	(*Target)(nil),                // 14: psw.ha.v1.Target
+	(*HAOptions)(nil),             // 15: psw.ha.v1.HAOptions
+	(*RuleNode)(nil),              // 16: psw.ha.v1.RuleNode
+	(*Maintenance)(nil),           // 17: psw.ha.v1.Maintenance
+	(*MaintenanceOptions)(nil),    // 18: psw.ha.v1.MaintenanceOptions
+	(*Home)(nil),                  // 19: psw.ha.v1.Home
+	(*Move)(nil),                  // 20: psw.ha.v1.Move
+	(*MaintenanceView)(nil),       // 21: psw.ha.v1.MaintenanceView
+	(*Wait)(nil),                  // 22: psw.ha.v1.Wait
+	(*GuestProgress)(nil),         // 23: psw.ha.v1.GuestProgress
+	(*MaintenanceRequest)(nil),    // 24: psw.ha.v1.MaintenanceRequest
+	(*Preview)(nil),               // 25: psw.ha.v1.Preview
+	(*Step)(nil),                  // 26: psw.ha.v1.Step
+	(*Blocker)(nil),               // 27: psw.ha.v1.Blocker
+	(*Fit)(nil),                   // 28: psw.ha.v1.Fit
+	(*Readiness)(nil),             // 29: psw.ha.v1.Readiness
+	(*Finding)(nil),               // 30: psw.ha.v1.Finding
+	(*PlanView)(nil),              // 31: psw.ha.v1.PlanView
+	(*Change)(nil),                // 32: psw.ha.v1.Change
+	(*ClusterStatus)(nil),         // 33: psw.ha.v1.ClusterStatus
+	(*NodeStatus)(nil),            // 34: psw.ha.v1.NodeStatus
+	(*TargetStatus)(nil),          // 35: psw.ha.v1.TargetStatus
+	(*Event)(nil),                 // 36: psw.ha.v1.Event
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
 }
 var file_psw_ha_v1_types_proto_depIdxs = []int32{
 	1,  // 0: psw.ha.v1.Policy.hosts:type_name -> psw.ha.v1.Host
-	4,  // 1: psw.ha.v1.Policy.cluster:type_name -> psw.ha.v1.ClusterPolicy
-	7,  // 2: psw.ha.v1.Policy.targets:type_name -> psw.ha.v1.Target
-	2,  // 3: psw.ha.v1.Host.bmc:type_name -> psw.ha.v1.BMC
-	3,  // 4: psw.ha.v1.Host.capacity:type_name -> psw.ha.v1.Capacity
-	5,  // 5: psw.ha.v1.ClusterPolicy.qdevice:type_name -> psw.ha.v1.QDevice
-	30, // 6: psw.ha.v1.ClusterPolicy.rto:type_name -> google.protobuf.Duration
-	6,  // 7: psw.ha.v1.ClusterPolicy.storage:type_name -> psw.ha.v1.SharedStorage
-	8,  // 8: psw.ha.v1.Target.options:type_name -> psw.ha.v1.HAOptions
-	9,  // 9: psw.ha.v1.HAOptions.priority:type_name -> psw.ha.v1.RuleNode
-	11, // 10: psw.ha.v1.Maintenance.options:type_name -> psw.ha.v1.MaintenanceOptions
-	31, // 11: psw.ha.v1.Maintenance.requested_at:type_name -> google.protobuf.Timestamp
-	31, // 12: psw.ha.v1.Maintenance.drained_at:type_name -> google.protobuf.Timestamp
-	31, // 13: psw.ha.v1.Maintenance.restore_at:type_name -> google.protobuf.Timestamp
-	31, // 14: psw.ha.v1.Maintenance.ended_at:type_name -> google.protobuf.Timestamp
-	31, // 15: psw.ha.v1.Maintenance.latch_asked:type_name -> google.protobuf.Timestamp
-	31, // 16: psw.ha.v1.Maintenance.latch_seen:type_name -> google.protobuf.Timestamp
-	31, // 17: psw.ha.v1.Maintenance.unlatch_asked:type_name -> google.protobuf.Timestamp
-	31, // 18: psw.ha.v1.Maintenance.online_seen:type_name -> google.protobuf.Timestamp
-	31, // 19: psw.ha.v1.Maintenance.retry_from:type_name -> google.protobuf.Timestamp
-	12, // 20: psw.ha.v1.Maintenance.homes:type_name -> psw.ha.v1.Home
-	13, // 21: psw.ha.v1.Maintenance.moves:type_name -> psw.ha.v1.Move
-	31, // 22: psw.ha.v1.MaintenanceOptions.deadline:type_name -> google.protobuf.Timestamp
-	31, // 23: psw.ha.v1.Home.returned:type_name -> google.protobuf.Timestamp
-	31, // 24: psw.ha.v1.Move.asked:type_name -> google.protobuf.Timestamp
-	31, // 25: psw.ha.v1.Move.done:type_name -> google.protobuf.Timestamp
-	31, // 26: psw.ha.v1.Move.gone:type_name -> google.protobuf.Timestamp
-	30, // 27: psw.ha.v1.Move.downtime:type_name -> google.protobuf.Duration
-	31, // 28: psw.ha.v1.Move.failed_at:type_name -> google.protobuf.Timestamp
-	10, // 29: psw.ha.v1.MaintenanceView.maintenance:type_name -> psw.ha.v1.Maintenance
-	15, // 30: psw.ha.v1.MaintenanceView.waits:type_name -> psw.ha.v1.Wait
-	16, // 31: psw.ha.v1.MaintenanceView.guests:type_name -> psw.ha.v1.GuestProgress
-	31, // 32: psw.ha.v1.GuestProgress.since:type_name -> google.protobuf.Timestamp
-	30, // 33: psw.ha.v1.GuestProgress.downtime:type_name -> google.protobuf.Duration
-	11, // 34: psw.ha.v1.MaintenanceRequest.options:type_name -> psw.ha.v1.MaintenanceOptions
-	0,  // 35: psw.ha.v1.MaintenanceRequest.policy:type_name -> psw.ha.v1.Policy
-	19, // 36: psw.ha.v1.Preview.steps:type_name -> psw.ha.v1.Step
-	20, // 37: psw.ha.v1.Preview.blockers:type_name -> psw.ha.v1.Blocker
-	21, // 38: psw.ha.v1.Preview.fit:type_name -> psw.ha.v1.Fit
-	30, // 39: psw.ha.v1.Preview.estimate:type_name -> google.protobuf.Duration
-	30, // 40: psw.ha.v1.Step.estimate:type_name -> google.protobuf.Duration
-	23, // 41: psw.ha.v1.Readiness.findings:type_name -> psw.ha.v1.Finding
-	25, // 42: psw.ha.v1.PlanView.changes:type_name -> psw.ha.v1.Change
-	15, // 43: psw.ha.v1.PlanView.waits:type_name -> psw.ha.v1.Wait
-	31, // 44: psw.ha.v1.ClusterStatus.at:type_name -> google.protobuf.Timestamp
-	27, // 45: psw.ha.v1.ClusterStatus.nodes:type_name -> psw.ha.v1.NodeStatus
-	28, // 46: psw.ha.v1.ClusterStatus.targets:type_name -> psw.ha.v1.TargetStatus
-	10, // 47: psw.ha.v1.ClusterStatus.maintenances:type_name -> psw.ha.v1.Maintenance
-	30, // 48: psw.ha.v1.NodeStatus.report_age:type_name -> google.protobuf.Duration
-	31, // 49: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	6,  // 1: psw.ha.v1.Policy.cluster:type_name -> psw.ha.v1.ClusterPolicy
+	14, // 2: psw.ha.v1.Policy.targets:type_name -> psw.ha.v1.Target
+	4,  // 3: psw.ha.v1.Host.bmc:type_name -> psw.ha.v1.BMC
+	5,  // 4: psw.ha.v1.Host.capacity:type_name -> psw.ha.v1.Capacity
+	2,  // 5: psw.ha.v1.Host.switches:type_name -> psw.ha.v1.Port
+	3,  // 6: psw.ha.v1.Host.devices:type_name -> psw.ha.v1.Device
+	12, // 7: psw.ha.v1.ClusterPolicy.qdevice:type_name -> psw.ha.v1.QDevice
+	37, // 8: psw.ha.v1.ClusterPolicy.rto:type_name -> google.protobuf.Duration
+	13, // 9: psw.ha.v1.ClusterPolicy.storage:type_name -> psw.ha.v1.SharedStorage
+	37, // 10: psw.ha.v1.ClusterPolicy.token_timeout:type_name -> google.protobuf.Duration
+	7,  // 11: psw.ha.v1.ClusterPolicy.networks:type_name -> psw.ha.v1.Network
+	8,  // 12: psw.ha.v1.ClusterPolicy.sites:type_name -> psw.ha.v1.Site
+	9,  // 13: psw.ha.v1.ClusterPolicy.fencing:type_name -> psw.ha.v1.Fencing
+	11, // 14: psw.ha.v1.ClusterPolicy.ceph:type_name -> psw.ha.v1.Ceph
+	10, // 15: psw.ha.v1.Fencing.sbd:type_name -> psw.ha.v1.SBD
+	37, // 16: psw.ha.v1.SBD.watchdog_timeout:type_name -> google.protobuf.Duration
+	37, // 17: psw.ha.v1.SBD.msgwait:type_name -> google.protobuf.Duration
+	15, // 18: psw.ha.v1.Target.options:type_name -> psw.ha.v1.HAOptions
+	16, // 19: psw.ha.v1.HAOptions.priority:type_name -> psw.ha.v1.RuleNode
+	18, // 20: psw.ha.v1.Maintenance.options:type_name -> psw.ha.v1.MaintenanceOptions
+	38, // 21: psw.ha.v1.Maintenance.requested_at:type_name -> google.protobuf.Timestamp
+	38, // 22: psw.ha.v1.Maintenance.drained_at:type_name -> google.protobuf.Timestamp
+	38, // 23: psw.ha.v1.Maintenance.restore_at:type_name -> google.protobuf.Timestamp
+	38, // 24: psw.ha.v1.Maintenance.ended_at:type_name -> google.protobuf.Timestamp
+	38, // 25: psw.ha.v1.Maintenance.latch_asked:type_name -> google.protobuf.Timestamp
+	38, // 26: psw.ha.v1.Maintenance.latch_seen:type_name -> google.protobuf.Timestamp
+	38, // 27: psw.ha.v1.Maintenance.unlatch_asked:type_name -> google.protobuf.Timestamp
+	38, // 28: psw.ha.v1.Maintenance.online_seen:type_name -> google.protobuf.Timestamp
+	38, // 29: psw.ha.v1.Maintenance.retry_from:type_name -> google.protobuf.Timestamp
+	19, // 30: psw.ha.v1.Maintenance.homes:type_name -> psw.ha.v1.Home
+	20, // 31: psw.ha.v1.Maintenance.moves:type_name -> psw.ha.v1.Move
+	38, // 32: psw.ha.v1.MaintenanceOptions.deadline:type_name -> google.protobuf.Timestamp
+	38, // 33: psw.ha.v1.Home.returned:type_name -> google.protobuf.Timestamp
+	38, // 34: psw.ha.v1.Move.asked:type_name -> google.protobuf.Timestamp
+	38, // 35: psw.ha.v1.Move.done:type_name -> google.protobuf.Timestamp
+	38, // 36: psw.ha.v1.Move.gone:type_name -> google.protobuf.Timestamp
+	37, // 37: psw.ha.v1.Move.downtime:type_name -> google.protobuf.Duration
+	38, // 38: psw.ha.v1.Move.failed_at:type_name -> google.protobuf.Timestamp
+	17, // 39: psw.ha.v1.MaintenanceView.maintenance:type_name -> psw.ha.v1.Maintenance
+	22, // 40: psw.ha.v1.MaintenanceView.waits:type_name -> psw.ha.v1.Wait
+	23, // 41: psw.ha.v1.MaintenanceView.guests:type_name -> psw.ha.v1.GuestProgress
+	38, // 42: psw.ha.v1.GuestProgress.since:type_name -> google.protobuf.Timestamp
+	37, // 43: psw.ha.v1.GuestProgress.downtime:type_name -> google.protobuf.Duration
+	18, // 44: psw.ha.v1.MaintenanceRequest.options:type_name -> psw.ha.v1.MaintenanceOptions
+	0,  // 45: psw.ha.v1.MaintenanceRequest.policy:type_name -> psw.ha.v1.Policy
+	26, // 46: psw.ha.v1.Preview.steps:type_name -> psw.ha.v1.Step
+	27, // 47: psw.ha.v1.Preview.blockers:type_name -> psw.ha.v1.Blocker
+	28, // 48: psw.ha.v1.Preview.fit:type_name -> psw.ha.v1.Fit
+	37, // 49: psw.ha.v1.Preview.estimate:type_name -> google.protobuf.Duration
+	37, // 50: psw.ha.v1.Step.estimate:type_name -> google.protobuf.Duration
+	30, // 51: psw.ha.v1.Readiness.findings:type_name -> psw.ha.v1.Finding
+	32, // 52: psw.ha.v1.PlanView.changes:type_name -> psw.ha.v1.Change
+	22, // 53: psw.ha.v1.PlanView.waits:type_name -> psw.ha.v1.Wait
+	38, // 54: psw.ha.v1.ClusterStatus.at:type_name -> google.protobuf.Timestamp
+	34, // 55: psw.ha.v1.ClusterStatus.nodes:type_name -> psw.ha.v1.NodeStatus
+	35, // 56: psw.ha.v1.ClusterStatus.targets:type_name -> psw.ha.v1.TargetStatus
+	17, // 57: psw.ha.v1.ClusterStatus.maintenances:type_name -> psw.ha.v1.Maintenance
+	37, // 58: psw.ha.v1.NodeStatus.report_age:type_name -> google.protobuf.Duration
+	38, // 59: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_types_proto_init() }
@@ -3132,14 +3722,14 @@ func file_psw_ha_v1_types_proto_init() {
 	if File_psw_ha_v1_types_proto != nil {
 		return
 	}
-	file_psw_ha_v1_types_proto_msgTypes[8].OneofWrappers = []any{}
+	file_psw_ha_v1_types_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_types_proto_rawDesc), len(file_psw_ha_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
