@@ -39,7 +39,7 @@ func (r *request) is(name string) bool {
 func (r *request) who() by { return by{r.token.User, r.token.ID} }
 
 func (r *request) may(path string, privs ...string) bool {
-	return r.c.access.may(r.token, path, privs...)
+	return r.fs.access.may(r.token, path, privs...)
 }
 
 // response is an answer as it goes over the wire.
@@ -143,7 +143,7 @@ func (c *Cluster) tryAnswer(n *node, method string, u *url.URL, header http.Head
 	if !slices.Contains([]string{"GET", "POST", "PUT", "DELETE"}, method) {
 		return nil, &apiError{status: 501, reason: fmt.Sprintf("method '%s' not available", method)}
 	}
-	token, why := c.access.login(header.Get("Authorization"))
+	token, why := n.fs.access.login(header.Get("Authorization"))
 	if why != "" {
 		return nil, &apiError{status: 401, reason: why, delay: authDelay}
 	}
@@ -278,7 +278,7 @@ func aclPath(path string) bool {
 
 // proxy hands the request on to another node.
 func (r *request) proxy(name string) error {
-	to := r.c.node(name)
+	to := r.n.peer(name)
 	switch {
 	case to == nil:
 		return dieSlowly(lookupDelay, "hostname lookup '%s' failed - failed to get address info for: %s: Temporary failure in name resolution", name, name)

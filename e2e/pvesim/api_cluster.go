@@ -27,6 +27,10 @@ func init() {
 		"GET /cluster/nextid":                          nextID,
 		"GET /cluster/options":                         options,
 		"PUT /cluster/options":                         setOptions,
+		"GET /cluster/config":                          configIndex,
+		"GET /cluster/config/apiversion":               configAPIVersion,
+		"GET /cluster/config/join":                     configJoin,
+		"GET /cluster/config/qdevice":                  configQDevice,
 		"GET /cluster/config/nodes":                    configNodes,
 		"GET /cluster/config/totem":                    configTotem,
 		"GET /cluster/ha/resources":                    haResources,
@@ -84,8 +88,19 @@ const PVEVersion = "9.2.11"
 
 const repoID = "5f3a1c7de9a0b246"
 
-func showVersion(*request) (any, error) {
-	return object{"version": PVEVersion, "release": PVEVersion[:3], "repoid": repoID}, nil
+func showVersion(r *request) (any, error) {
+	v := r.n.version()
+	major, rest, _ := strings.Cut(v, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	return object{"version": v, "release": major + "." + minor, "repoid": repoID}, nil
+}
+
+// version is the node's pve-manager, major what it begins with.
+func (n *node) version() string { return cmp.Or(n.spec.Version, n.c.spec.Version, PVEVersion) }
+
+func (n *node) major() int {
+	first, _, _ := strings.Cut(n.version(), ".")
+	return atoi(first)
 }
 
 func permissions(r *request) (any, error) {
@@ -95,25 +110,27 @@ func permissions(r *request) (any, error) {
 			return nil, forbidden("/access", []string{"Sys.Audit"})
 		}
 		user, id, _ := strings.Cut(u, "!")
-		at := slices.IndexFunc(r.c.access.tokens, func(t TokenSpec) bool { return t.User == user && (id == "" || t.ID == id) })
+		at := slices.IndexFunc(r.fs.access.tokens, func(t TokenSpec) bool { return t.User == user && (id == "" || t.ID == id) })
 		if at < 0 && user != "root@pam" {
 			return object{}, nil
 		}
 		if who = (TokenSpec{User: user}); id != "" {
-			who = r.c.access.tokens[at]
+			who = r.fs.access.tokens[at]
 		}
 	}
-	return r.c.access.dump(who, r.get("path")), nil
+	return r.fs.access.dump(who, r.get("path")), nil
 }
 
 func clusterStatus(r *request) (any, error) {
-	list := []object{{
-		"type": "cluster", "id": "cluster", "name": r.c.spec.Name, "version": len(r.c.nodes),
-		"nodes": len(r.c.nodes), "quorate": flag(r.n.quorate),
-	}}
-	for _, n := range r.c.nodes {
+	list := []object{}
+	if k := r.n.conf; k != nil {
 		list = append(list, object{
-			"type": "node", "id": "node/" + n.name, "name": n.name, "nodeid": n.id, "ip": n.spec.Address,
+			"type": "cluster", "id": "cluster", "name": k.name, "version": k.version, "nodes": len(k.members), "quorate": flag(r.n.quorate),
+		})
+	}
+	for _, n := range r.peers() {
+		list = append(list, object{
+			"type": "node", "id": "node/" + n.name, "name": n.name, "nodeid": r.n.idOf(n), "ip": n.spec.Address,
 			"online": flag(r.n.sees(n.name)), "local": flag(n == r.n), "level": "",
 		})
 	}
@@ -171,7 +188,7 @@ const (
 
 func nodes(r *request) (any, error) {
 	var list []object
-	for _, n := range r.c.nodes {
+	for _, n := range r.peers() {
 		row := r.nodeRow(n)
 		row["ssl_fingerprint"] = n.fingerprint()
 		list = append(list, row)
@@ -200,7 +217,7 @@ func clusterResources(r *request) (any, error) {
 		}
 	}
 	if typ == "" || typ == "node" {
-		for _, n := range r.c.nodes {
+		for _, n := range r.peers() {
 			row := r.nodeRow(n)
 			row["cgroup-mode"] = 2
 			if state, ok := r.hastate(n.name); ok {
@@ -213,7 +230,7 @@ func clusterResources(r *request) (any, error) {
 		list = append(list, r.storageRows()...)
 	}
 	if typ == "" || typ == "sdn" {
-		for _, n := range r.c.nodes {
+		for _, n := range r.peers() {
 			if r.may("/sdn/zones/localnetwork", "SDN.Audit", "SDN.Allocate") {
 				list = append(list, object{
 					"id": "network/" + n.name + "/zone/localnetwork", "type": "network", "network-type": "zone",
@@ -256,7 +273,7 @@ func (r *request) guestRow(g *guestConf) object {
 		return row
 	}
 	row["name"], row["status"] = g.name(), "stopped"
-	row["maxcpu"], row["maxmem"], row["maxdisk"] = number(g.cpus(r.c.node(g.node))), g.memory(), g.maxDisk()
+	row["maxcpu"], row["maxmem"], row["maxdisk"] = number(g.cpus(r.n.peer(g.node))), g.memory(), g.maxDisk()
 	row["uptime"], row["cpu"], row["mem"] = 0, 0, 0
 	for _, k := range []string{"disk", "diskread", "diskwrite", "netin", "netout", "memhost"} {
 		row[k] = 0
@@ -297,23 +314,6 @@ func nextID(r *request) (any, error) {
 		id++
 	}
 	return fmt.Sprint(id), nil
-}
-
-func configNodes(r *request) (any, error) {
-	var list []object
-	for _, n := range r.c.nodes {
-		list = append(list, object{
-			"name": n.name, "node": n.name, "nodeid": fmt.Sprint(n.id), "quorum_votes": fmt.Sprint(n.spec.Votes), "ring0_addr": n.spec.Address,
-		})
-	}
-	return list, nil
-}
-
-func configTotem(r *request) (any, error) {
-	return object{
-		"version": "2", "cluster_name": r.c.spec.Name, "config_version": fmt.Sprint(len(r.c.nodes)), "ip_version": "ipv4-6",
-		"link_mode": "passive", "secauth": "on", "interface": object{"0": object{"linknumber": "0"}},
-	}, nil
 }
 
 // property strings of datacenter.cfg, which come back as objects.

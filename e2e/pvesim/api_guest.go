@@ -271,7 +271,7 @@ func migrate(k kind) handler {
 		if target == r.n.name {
 			return nil, invalid(map[string]string{"target": "target is local node."})
 		}
-		if r.n.quorate && r.c.node(target) == nil {
+		if r.n.quorate && r.n.peer(target) == nil {
 			return nil, die("no such cluster node '%s'", target)
 		}
 		if !r.n.quorate {

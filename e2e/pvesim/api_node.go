@@ -18,7 +18,7 @@ func nodeStatus(r *request) (any, error) {
 		"swap":    object{"total": 0, "used": 0, "free": 0},
 		"rootfs":  object{"total": int64(rootDisk), "used": int64(rootUsed), "free": int64(rootDisk - rootUsed), "avail": int64(rootDisk - rootUsed)},
 		"ksm":     object{"shared": 0}, "boot-info": object{"mode": "legacy-bios"},
-		"pveversion":     "pve-manager/" + PVEVersion + "/" + repoID,
+		"pveversion":     "pve-manager/" + n.version() + "/" + repoID,
 		"kversion":       "Linux " + kernel + " " + kernelBuild,
 		"current-kernel": object{"sysname": "Linux", "release": kernel, "version": kernelBuild, "machine": "x86_64"},
 		"cpuinfo": object{
@@ -54,7 +54,7 @@ func (r *request) owns(t *task) bool {
 
 func clusterTasks(r *request) (any, error) {
 	list := []object{}
-	for _, n := range r.c.nodes {
+	for _, n := range r.peers() {
 		if !r.n.sees(n.name) {
 			continue
 		}

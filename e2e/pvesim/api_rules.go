@@ -137,7 +137,7 @@ func (r *request) checkRule(ru *rule, failed string, all []*rule) error {
 		}
 	}
 	for _, n := range ru.nodes {
-		if r.c.node(n.Node) == nil {
+		if r.n.peer(n.Node) == nil {
 			unknown = append(unknown, n.Node)
 		}
 	}

@@ -136,7 +136,7 @@ func (r *request) storageRows() []object {
 		if !r.seesStorage(s) || s.disabled {
 			continue
 		}
-		for _, n := range r.c.nodes {
+		for _, n := range r.peers() {
 			if !s.on(n.name) {
 				continue
 			}

@@ -1,4 +1,4 @@
-// Package pvesim is a Proxmox VE 9.2 cluster made of plain values: nodes, guests, storages,
+// Package pvesim is Proxmox VE nodes and their clusters made of plain values: nodes, guests, storages,
 // votes, tasks and the HA manager, reached through the REST API of each node. It behaves
 // as recordings of real nodes show, warts included, so that what is tested against it
 // meets the real answers: strings where numbers were expected, a 200 for a move that will
@@ -29,8 +29,14 @@ import (
 // Spec says what the cluster looks like when it begins. New fills in what is left out.
 type Spec struct {
 	// Name is the cluster's name in corosync.conf; "lab" if empty.
-	Name     string
-	Nodes    []NodeSpec
+	Name string
+	// Version is the nodes' pve-manager; PVEVersion if empty. A version 8 has groups where
+	// a 9 has rules.
+	Version string
+	// Nodes are the machines: those that are the cluster, and those that are Alone.
+	Nodes []NodeSpec
+	// QDevice is the host of the cluster's QDevice, if it has one.
+	QDevice  string
 	Storages []StorageSpec
 	Guests   []GuestSpec
 	// Resources, Rules and Groups are the HA configuration at the start.
@@ -49,8 +55,15 @@ type Spec struct {
 // NodeSpec is a node.
 type NodeSpec struct {
 	Name string
-	// Address is its address on the cluster network; 10.99.7.(10+position) if empty.
+	// Address is its address on the cluster network and the first corosync link's;
+	// 10.99.7.(10+position) if empty. Links are those of further links.
 	Address string
+	Links   []string
+	// Alone: it is in no cluster, as a freshly installed node is. The cluster of a Spec is
+	// made of the others.
+	Alone bool
+	// Version is its own pve-manager, if it is another one than the Spec's.
+	Version string
 	// CPUs and Memory (bytes) are 4 and 16 GiB if 0.
 	CPUs   int
 	Memory int64
@@ -73,14 +86,10 @@ type Options struct {
 
 // Cluster is the model. Its methods may be called from several goroutines.
 type Cluster struct {
-	mu    sync.Mutex
-	clock clock
-	spec  Spec
-	nodes []*node // by name
-	// fs is what the quorate part of the cluster has in /etc/pve. A node without quorum
-	// keeps the copy it had when it lost it.
-	fs     *pmxcfs
-	access *access
+	mu     sync.Mutex
+	clock  clock
+	spec   Spec
+	nodes  []*node // by name
 	faults faults
 	truth  truth
 	timing Timing
@@ -91,7 +100,7 @@ type Cluster struct {
 type node struct {
 	c    *Cluster
 	name string
-	id   int // corosync's node id, from 1
+	rank int // its place in the Spec, from 1
 	spec NodeSpec
 
 	up     bool    // the operating system runs
@@ -101,9 +110,15 @@ type node struct {
 	died   instant // when it last went down
 	group  int     // partition: nodes talk to each other if equal
 
-	members []string // who corosync on this node says is there, sorted
-	quorate bool
-	fs      *pmxcfs // this node's view of /etc/pve
+	// conf is its /etc/corosync/corosync.conf; nil if it is in no cluster.
+	conf       *conf
+	members    []string // who corosync on this node says is there, sorted
+	quorate    bool
+	deviceVote bool // the QDevice votes for this node's part
+	// home is what the quorate part of its cluster has in /etc/pve, fs what this node has
+	// there: the same as long as it has quorum, and then the copy it had when it lost it.
+	home *pmxcfs
+	fs   *pmxcfs
 
 	procs    map[int]*process // guest processes, by VMID
 	nextPID  int
@@ -123,33 +138,30 @@ func New(spec Spec) *Cluster {
 		c.spec.Name = "lab"
 	}
 	c.clock.begin(time.Now(), spec.Options.Speed)
-	c.fs = newPmxcfs()
-	c.access = newAccess(spec.Tokens)
 	for k, ns := range spec.Nodes {
 		c.nodes = append(c.nodes, c.newNode(k, ns))
 	}
 	slices.SortFunc(c.nodes, func(a, b *node) int { return cmp.Compare(a.name, b.name) })
-	for _, n := range c.nodes {
-		n.fs = c.fs
-	}
+	fs := c.newHome()
 	for _, s := range spec.Storages {
-		c.fs.addStorage(s)
+		fs.addStorage(s)
 	}
-	maps.Copy(c.fs.datacenter, spec.Datacenter)
-	maps.Copy(c.fs.mappings, spec.Mappings)
+	maps.Copy(fs.datacenter, spec.Datacenter)
+	maps.Copy(fs.mappings, spec.Mappings)
+	c.form(fs)
 	for _, g := range spec.Guests {
 		c.addGuest(g)
 	}
 	for _, r := range spec.Resources {
-		c.fs.addResource(r)
+		fs.addResource(r)
 	}
 	for _, r := range spec.Rules {
-		c.fs.addRule(r)
+		fs.addRule(r)
 	}
 	for _, g := range spec.Groups {
-		c.fs.addGroup(g)
+		fs.addGroup(g)
 	}
-	c.firstMembership()
+	c.updateMembership()
 	for _, n := range c.nodes {
 		if n.up {
 			n.broadcast()
@@ -157,6 +169,41 @@ func New(spec Spec) *Cluster {
 		}
 	}
 	return c
+}
+
+// newHome is an empty /etc/pve with the users and tokens of the Spec.
+func (c *Cluster) newHome() *pmxcfs {
+	fs := newPmxcfs()
+	fs.access = newAccess(c.spec.Tokens)
+	return fs
+}
+
+// form makes a cluster of the nodes that are not alone, with fs as its /etc/pve.
+func (c *Cluster) form(fs *pmxcfs) {
+	k := &conf{name: c.spec.Name, links: 1, qdevice: c.spec.QDevice}
+	for _, n := range c.nodes {
+		if n.spec.Alone {
+			n.isolate()
+			continue
+		}
+		n.home, n.fs, n.conf = fs, fs, k
+		m := confNode{name: n.name, id: n.rank, votes: n.spec.Votes, addrs: append([]string{n.spec.Address}, n.spec.Links...)}
+		k.members, k.links = append(k.members, m), max(k.links, len(m.addrs))
+	}
+	k.version = len(k.members)
+	fs.corosync = k
+	if len(k.members) > 0 {
+		fs.ca = k.members[0].name
+	}
+}
+
+// isolate makes the node what it is after its installation: in no cluster, with a local
+// storage only and a certificate of its own authority.
+func (n *node) isolate() {
+	n.home = n.c.newHome()
+	n.home.ca = n.name
+	n.home.addStorage(StorageSpec{ID: "local", Type: "dir", Content: []string{"backup", "iso", "vztmpl"}})
+	n.fs, n.conf = n.home, nil
 }
 
 func (c *Cluster) newNode(k int, s NodeSpec) *node {
@@ -171,7 +218,7 @@ func (c *Cluster) newNode(k int, s NodeSpec) *node {
 	s.MemoryBase = cmp.Or(s.MemoryBase, 3<<29)
 	s.Votes = cmp.Or(s.Votes, 1)
 	return &node{
-		c: c, name: s.Name, id: k + 1, spec: s,
+		c: c, name: s.Name, rank: k + 1, spec: s,
 		up: !s.Off, power: !s.Off, booted: -instant(time.Hour),
 		procs: map[int]*process{}, nextPID: 1000, dogs: map[string]instant{},
 	}
@@ -179,7 +226,7 @@ func (c *Cluster) newNode(k int, s NodeSpec) *node {
 
 // startServices starts what runs on a node that is up: statistics, CRM and LRM.
 func (n *node) startServices() {
-	stagger := time.Duration(n.id) * time.Second
+	stagger := time.Duration(n.rank) * time.Second
 	n.after(stagger/2, n.statsRound)
 	n.startHA(stagger)
 }

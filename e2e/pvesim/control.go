@@ -12,7 +12,7 @@ import (
 func (c *Cluster) SetGuest(sid string, lines map[string]string) {
 	c.lock()
 	defer c.unlock()
-	g := c.fs.guestBySID(sid)
+	g := c.guest(sid)
 	if g == nil {
 		panic(fmt.Sprintf("pvesim: no guest %q", sid))
 	}
@@ -31,16 +31,17 @@ func (c *Cluster) AddGuest(s GuestSpec) {
 func (c *Cluster) RemoveGuest(sid string) {
 	c.lock()
 	defer c.unlock()
-	g := c.fs.guestBySID(sid)
+	g := c.guest(sid)
 	if g == nil {
 		return
 	}
 	for _, n := range c.nodes {
 		n.endProcess(g.id, "destroyed")
 	}
-	c.fs.removeResource(sid, true)
-	delete(c.fs.guests, g.id)
-	delete(c.fs.guestStats, g.id)
+	fs := c.node(g.node).home
+	fs.removeResource(sid, true)
+	delete(fs.guests, g.id)
+	delete(fs.guestStats, g.id)
 }
 
 // Command runs a line of `ha-manager crm-command` on a node, e.g. "node-maintenance enable
@@ -57,7 +58,7 @@ func (n *node) crmCommand(args []string) error {
 	case !n.up:
 		return fmt.Errorf("%s is down", n.name)
 	case len(args) == 3 && args[0] == "node-maintenance" && (args[1] == "enable" || args[1] == "disable"):
-		if n.c.node(args[2]) == nil {
+		if n.peer(args[2]) == nil {
 			return fmt.Errorf("no such cluster node '%s'", args[2])
 		}
 	case len(args) == 3 && (args[0] == "migrate" || args[0] == "relocate" || args[0] == "stop"):

@@ -9,6 +9,8 @@ import (
 
 // faults is what goes wrong, and when.
 type faults struct {
+	links         linkFaults
+	deviceAway    map[string]bool            // nodes that do not reach the QDevice's host
 	failedStorage map[string]map[string]bool // storage -> node
 	migrations    map[string]int             // failures to come, by sid
 	starts        map[string]int
@@ -108,7 +110,10 @@ func (n *node) die(why string) {
 	}
 	n.dogs = map[string]instant{}
 	n.crm, n.lrm = nil, nil
-	n.members, n.quorate = nil, false
+	n.members, n.quorate, n.deviceVote = nil, false, false
+	if n.conf != nil && n.fs == n.home {
+		n.fs = n.home.clone() // what it has on its disk
+	}
 	for _, o := range n.c.nodes {
 		for _, p := range o.processes() {
 			if p.Incoming && o.procs[p.ID].source == n {
@@ -269,7 +274,7 @@ func (c *Cluster) takeAnswerFault(req *http.Request) answerFault {
 func (c *Cluster) Crash(sid string) {
 	c.lock()
 	defer c.unlock()
-	g := c.fs.guestBySID(sid)
+	g := c.guest(sid)
 	for _, n := range c.nodes {
 		if g != nil && n.executing(g.id) {
 			n.endProcess(g.id, "crash")

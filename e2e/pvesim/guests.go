@@ -44,7 +44,8 @@ type DiskSpec struct {
 }
 
 func (c *Cluster) addGuest(s GuestSpec) {
-	if c.node(s.Node) == nil || s.ID < 100 || c.fs.guests[s.ID] != nil {
+	n := c.node(s.Node)
+	if n == nil || s.ID < 100 || n.home.guests[s.ID] != nil {
 		panic(fmt.Sprintf("pvesim: guest %d needs an ID of its own from 100 on and a node: %q", s.ID, s.Node))
 	}
 	g := &guestConf{
@@ -52,17 +53,17 @@ func (c *Cluster) addGuest(s GuestSpec) {
 		conf: map[string]string{}, snapshots: slices.Clone(s.Snapshots), created: c.number(),
 	}
 	if !s.Bare {
-		c.furnish(g, s)
+		c.furnish(n.home, g, s)
 	}
 	maps.Copy(g.conf, s.Config)
-	c.fs.guests[g.id] = g
+	n.home.guests[g.id] = g
 	if s.Running {
-		c.node(s.Node).startProcess(g, false)
+		n.startProcess(g, false)
 	}
 }
 
 // furnish writes what every guest's configuration has.
-func (c *Cluster) furnish(g *guestConf, s GuestSpec) {
+func (c *Cluster) furnish(fs *pmxcfs, g *guestConf, s GuestSpec) {
 	name := cmp.Or(s.Name, fmt.Sprintf("%s%d", g.kind.ha(), s.ID))
 	memory := strconv.FormatInt(cmp.Or(s.Memory, 512<<20)>>20, 10)
 	if g.kind == lxc {
@@ -79,16 +80,16 @@ func (c *Cluster) furnish(g *guestConf, s GuestSpec) {
 	if s.Template {
 		g.conf["template"] = "1"
 	}
-	c.addDisks(g, s.Disks)
+	fs.addDisks(g, s.Disks)
 }
 
-func (c *Cluster) addDisks(g *guestConf, disks []DiskSpec) {
+func (f *pmxcfs) addDisks(g *guestConf, disks []DiskSpec) {
 	if len(disks) == 0 {
 		content := "images"
 		if g.kind == lxc {
 			content = "rootdir"
 		}
-		for _, s := range c.fs.storages {
+		for _, s := range f.storages {
 			if s.shared && slices.Contains(s.content, content) {
 				disks = []DiskSpec{{Storage: s.id}}
 				break
@@ -106,7 +107,7 @@ func (c *Cluster) addDisks(g *guestConf, disks []DiskSpec) {
 		default:
 			key = fmt.Sprintf("mp%d", k-1)
 		}
-		st := c.fs.storage(d.Storage)
+		st := f.storage(d.Storage)
 		if st == nil {
 			panic(fmt.Sprintf("pvesim: guest %d: no storage %q", g.id, d.Storage))
 		}

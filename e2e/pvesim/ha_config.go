@@ -154,7 +154,7 @@ func properties(line, main string) map[string]string {
 func (n *node) usage() crm.Usage {
 	fs := n.fs
 	u := crm.Usage{Nodes: map[string]crm.NodeUsage{}, Services: map[string]crm.GuestUsage{}}
-	for _, o := range n.c.nodes {
+	for _, o := range n.peers() {
 		if s, ok := fs.nodeStats[o.name]; ok {
 			cpus := float64(o.spec.CPUs)
 			u.Nodes[o.name] = crm.NodeUsage{CPUs: cpus, Memory: float64(o.spec.Memory), CPUUsed: s.cpu * cpus, MemoryUsed: float64(s.mem)}

@@ -27,8 +27,9 @@ func (e *haEnv) Log(crm.Level, string) {}
 func (e *haEnv) Quorate() bool { return e.node.quorate }
 
 func (e *haEnv) Members() []crm.Member {
-	list := make([]crm.Member, len(e.node.c.nodes))
-	for k, n := range e.node.c.nodes {
+	peers := e.node.peers()
+	list := make([]crm.Member, len(peers))
+	for k, n := range peers {
 		list[k] = crm.Member{Node: n.name, Online: e.node.sees(n.name)}
 	}
 	return list
@@ -158,7 +159,9 @@ func (e *haEnv) Usage() crm.Usage { return e.node.usage() }
 
 func (e *haEnv) Version(node string) string {
 	if _, known := e.node.fs.nodeStats[node]; known {
-		return PVEVersion
+		if n := e.node.peer(node); n != nil {
+			return n.version()
+		}
 	}
 	return ""
 }

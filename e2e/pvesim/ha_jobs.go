@@ -92,7 +92,7 @@ func (l *lrm) executeMove(g *guestConf, j crm.Job, done func(int)) {
 	}
 	running := l.n.executing(g.id)
 	switch {
-	case l.n.c.node(j.Target) == nil: // a start for which there is no node
+	case l.n.peer(j.Target) == nil: // a start for which there is no node
 		done(crm.ExitCrashed)
 	case running && j.Verb == crm.RequestStartBalance:
 		done(crm.ExitIgnored)

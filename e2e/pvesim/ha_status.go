@@ -31,7 +31,7 @@ func haStatus(r *request) (any, error) {
 	}
 	list = append(list, r.fencingRow(ms))
 	if ms != nil {
-		for _, n := range r.c.nodes {
+		for _, n := range r.peers() {
 			if _, known := ms.Nodes[n.name]; known {
 				list = append(list, r.lrmRow(n.name, ms))
 			}

@@ -134,19 +134,9 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 		return nil, err
 	}
 	defer h.n.c.unlock()
-	out, code, stderr := "", 0, ""
-	switch line := strings.Join(append([]string{name}, args...), " "); line {
-	case "corosync-quorumtool -s":
-		out, code = h.n.quorumtool()
-	case "corosync-cfgtool -n":
-		out = h.n.cfgtoolPeers()
-	case "corosync-cfgtool -s":
-		out = h.n.cfgtoolStatus()
-	case "corosync-cmapctl":
-		out = h.n.cmap()
-	case "corosync-cmapctl -m stats":
-		out = h.n.cmapStats()
-	default:
+	line := strings.Join(append([]string{name}, args...), " ")
+	out, code, stderr, known := h.n.corosyncTool(line)
+	if !known {
 		if name != "ha-manager" || len(args) != 4 || args[0] != "crm-command" || args[1] != "node-maintenance" {
 			return nil, fmt.Errorf("no such command here: %s: %w", line, fs.ErrNotExist)
 		}
@@ -160,7 +150,7 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 
 // nodeMaintenance is ha-manager's: it only queues a line for the CRM.
 func (n *node) nodeMaintenance(args []string) (code int, stderr string) {
-	if n.c.node(args[2]) == nil {
+	if n.peer(args[2]) == nil {
 		return 255, fmt.Sprintf("no such cluster node '%s'", args[2])
 	}
 	if err := n.crmCommand(args); err != nil {
@@ -218,7 +208,10 @@ func (h *Host) lookup(name string) (entry, bool) {
 func (n *node) system(name string) (entry, bool) {
 	switch name {
 	case "etc/corosync/corosync.conf":
-		return file(n.c.corosyncConf())
+		if n.conf == nil {
+			return entry{}, false
+		}
+		return file(n.conf.text())
 	case "etc/default/pve-ha-manager":
 		return file("# select watchdog module (default is softdog)\n#WATCHDOG_MODULE=ipmi_watchdog\n")
 	case "run/watchdog-mux.active": // a folder that is there while an HA client holds the watchdog
@@ -234,7 +227,7 @@ func (n *node) system(name string) (entry, bool) {
 	case "sys/module/softdog/parameters/soft_noboot":
 		return file("0\n")
 	case "var/lib/dpkg/status":
-		return file(packages)
+		return file(fmt.Sprintf(packages, n.version()))
 	}
 	attribute, ok := strings.CutPrefix(name, "sys/class/watchdog/watchdog0/")
 	if value, known := softdog[attribute]; ok && known {
@@ -260,7 +253,8 @@ Package: pve-manager
 Status: install ok installed
 Priority: optional
 Section: admin
-Version: ` + PVEVersion + "\n"
+Version: %s
+`
 
 // fileInfo describes a file. Times are not kept.
 type fileInfo struct {

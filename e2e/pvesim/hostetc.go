@@ -36,7 +36,11 @@ func (h *Host) pmxcfs(name string) (entry, bool) {
 	}
 	switch name {
 	case "":
-		return folder(dir, ".members", ".version", ".vmlist", "corosync.conf", "datacenter.cfg", "ha/", "local@", "lxc@", "nodes/", "qemu-server@", "storage.cfg")
+		names := []string{".members", ".version", ".vmlist", "datacenter.cfg", "ha/", "local@", "lxc@", "nodes/", "qemu-server@", "storage.cfg"}
+		if n.fs.corosync != nil {
+			names = append(names, "corosync.conf")
+		}
+		return folder(dir, names...)
 	case "local":
 		return h.pmxcfs("nodes/" + n.name)
 	case "ha":
@@ -47,14 +51,14 @@ func (h *Host) pmxcfs(name string) (entry, bool) {
 		return folder(dir, names...)
 	case "nodes":
 		var names []string
-		for _, o := range n.c.nodes {
+		for _, o := range n.peers() {
 			names = append(names, o.name+"/")
 		}
 		return folder(dir, names...)
 	}
 	rest, ok := strings.CutPrefix(name, "nodes/")
 	owner, what, _ := strings.Cut(rest, "/")
-	if !ok || n.c.node(owner) == nil {
+	if !ok || n.peer(owner) == nil {
 		return entry{}, false
 	}
 	switch what {
@@ -83,7 +87,10 @@ func (h *Host) pmxcfsFile(name string) (string, bool) {
 	case ".version":
 		return h.versionText(), true
 	case "corosync.conf":
-		return n.c.corosyncConf(), true
+		if n.fs.corosync == nil {
+			return "", false
+		}
+		return n.fs.corosync.text(), true
 	case "storage.cfg":
 		return n.fs.storageText(), true
 	case "datacenter.cfg":
@@ -135,17 +142,21 @@ func jsonText(v any) string {
 
 // membersText is .members: who corosync on this node says is there.
 func (n *node) membersText() string {
+	if n.conf == nil {
+		return fmt.Sprintf("{\n\"nodename\": %q,\n\"version\": 0\n}\n", n.name)
+	}
 	var b strings.Builder
+	peers := n.peers()
 	fmt.Fprintf(&b, "{\n\"nodename\": %q,\n\"version\": %d,\n", n.name, 3+len(n.members))
 	fmt.Fprintf(&b, "\"cluster\": { \"name\": %q, \"version\": %d, \"nodes\": %d, \"quorate\": %d },\n",
-		n.c.spec.Name, len(n.c.nodes), len(n.c.nodes), flag(n.quorate))
+		n.conf.name, n.conf.version, len(peers), flag(n.quorate))
 	b.WriteString("\"nodelist\": {\n")
-	for k, o := range n.c.nodes {
+	for k, o := range peers {
 		end := ",\n"
-		if k == len(n.c.nodes)-1 {
+		if k == len(peers)-1 {
 			end = "\n"
 		}
-		fmt.Fprintf(&b, "  %q: { \"id\": %d, \"online\": %d, \"ip\": %q}%s", o.name, o.id, flag(n.sees(o.name)), o.spec.Address, end)
+		fmt.Fprintf(&b, "  %q: { \"id\": %d, \"online\": %d, \"ip\": %q}%s", o.name, n.idOf(o), flag(n.sees(o.name)), o.spec.Address, end)
 	}
 	b.WriteString("  }\n}\n")
 	return b.String()

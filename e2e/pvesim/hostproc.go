@@ -34,8 +34,10 @@ type hostProcess struct {
 func (n *node) hostProcesses() []hostProcess {
 	boot := n.booted.add(20 * time.Second)
 	list := []hostProcess{
-		{corosyncPID, "corosync", []string{"/usr/sbin/corosync", "-f"}, boot},
 		{muxPID, "watchdog-mux", []string{"/usr/sbin/watchdog-mux"}, boot},
+	}
+	if n.conf != nil {
+		list = append(list, hostProcess{corosyncPID, "corosync", []string{"/usr/sbin/corosync", "-f"}, boot})
 	}
 	if n.crm != nil {
 		list = append(list, hostProcess{crmPID, "pve-ha-crm", []string{"pve-ha-crm"}, boot},

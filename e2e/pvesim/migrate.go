@@ -31,7 +31,7 @@ type moving struct {
 // is found out here ends up in the task only.
 func (n *node) migrateGuest(g *guestConf, m migration, who by, done func(string)) *task {
 	t := n.guestTask(g, "migrate", who, done)
-	mv := &moving{task: t, m: m, g: g, to: n.c.node(m.target), began: n.c.now(), running: n.executing(g.id)}
+	mv := &moving{task: t, m: m, g: g, to: n.peer(m.target), began: n.c.now(), running: n.executing(g.id)}
 	n.after(0, mv.begin)
 	return t
 }

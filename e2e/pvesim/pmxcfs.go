@@ -14,6 +14,9 @@ import (
 // pmxcfs is what the nodes share through /etc/pve and through its broadcast key/value
 // store. Nodes with quorum all look at one; a node that loses quorum keeps a copy.
 type pmxcfs struct {
+	corosync   *conf   // corosync.conf; nil if the node is in no cluster
+	access     *access // users and tokens; never changed
+	ca         string  // the node whose authority signs the certificates
 	guests     map[int]*guestConf
 	storages   []*storage
 	datacenter map[string]string

@@ -142,7 +142,7 @@ func orEmpty(list []string) []string {
 // them. all: those without an objection are also listed with an empty one.
 func (r *request) allowedNodes(g *guestConf, blocking string, all bool) (allowed []string, refused object) {
 	allowed, refused = []string{}, object{}
-	for _, n := range r.c.nodes {
+	for _, n := range r.peers() {
 		if n == r.n {
 			continue
 		}

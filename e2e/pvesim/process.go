@@ -134,7 +134,7 @@ type DoubleRun struct {
 // truth is the log of what really happened.
 type truth struct {
 	events  []Event
-	where   map[int][]string // nodes on which a guest executes
+	where   map[int][]string // nodes on which a guest executes, by the guest's number
 	doubles []DoubleRun
 }
 
@@ -149,8 +149,8 @@ func (t *truth) note(n *node, g *guestConf, what string) {
 }
 
 func (t *truth) running(n *node, g *guestConf) {
-	t.where[g.id] = append(t.where[g.id], n.name)
-	if nodes := t.where[g.id]; len(nodes) > 1 {
+	t.where[g.created] = append(t.where[g.created], n.name)
+	if nodes := t.where[g.created]; len(nodes) > 1 {
 		d := DoubleRun{At: n.c.clock.wall(n.c.now()), SID: g.sid(), Nodes: slices.Clone(nodes)}
 		for _, name := range nodes {
 			if _, armed := n.c.node(name).dogs["lrm"]; !armed && name != n.name {
@@ -162,7 +162,7 @@ func (t *truth) running(n *node, g *guestConf) {
 }
 
 func (t *truth) ended(n *node, g *guestConf) {
-	t.where[g.id] = slices.DeleteFunc(t.where[g.id], func(name string) bool { return name == n.name })
+	t.where[g.created] = slices.DeleteFunc(t.where[g.created], func(name string) bool { return name == n.name })
 }
 
 // Events returns everything that really happened, in order.
@@ -195,17 +195,40 @@ func (c *Cluster) Guests() []Guest {
 	c.lock()
 	defer c.unlock()
 	var list []Guest
-	for _, g := range c.fs.sortedGuests() {
-		list = append(list, c.guestTruth(g))
+	for _, fs := range c.homes() {
+		for _, g := range fs.sortedGuests() {
+			list = append(list, c.guestTruth(g))
+		}
 	}
 	return list
+}
+
+// homes are the /etc/pve of the clusters and of the nodes that are in none, each once.
+func (c *Cluster) homes() []*pmxcfs {
+	var list []*pmxcfs
+	for _, n := range c.nodes {
+		if !slices.Contains(list, n.home) {
+			list = append(list, n.home)
+		}
+	}
+	return list
+}
+
+// guest finds a guest by its SID, in whatever cluster it is.
+func (c *Cluster) guest(sid string) *guestConf {
+	for _, fs := range c.homes() {
+		if g := fs.guestBySID(sid); g != nil {
+			return g
+		}
+	}
+	return nil
 }
 
 // Guest returns a guest by its SID.
 func (c *Cluster) Guest(sid string) (Guest, bool) {
 	c.lock()
 	defer c.unlock()
-	g := c.fs.guestBySID(sid)
+	g := c.guest(sid)
 	if g == nil {
 		return Guest{}, false
 	}
@@ -214,7 +237,7 @@ func (c *Cluster) Guest(sid string) (Guest, bool) {
 
 func (c *Cluster) guestTruth(g *guestConf) Guest {
 	v := Guest{SID: g.sid(), Name: g.name(), Type: string(g.kind), ID: g.id, Config: g.node, Lines: maps.Clone(g.conf)}
-	if where := c.truth.where[g.id]; len(where) > 0 {
+	if where := c.truth.where[g.created]; len(where) > 0 {
 		v.Running = where[len(where)-1]
 	}
 	return v
