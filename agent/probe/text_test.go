@@ -230,7 +230,7 @@ func TestHAFiles(t *testing.T) {
 func TestStatusFilesThatAreNone(t *testing.T) {
 	for _, text := range []string{"", "{", "[]", `{"state":1}`, `{"timestamp":"soon"}`, "\x00\x00"} {
 		var l ha.LocalHA
-		if err := parseLRMStatus([]byte(text), &l); err == nil || l != (ha.LocalHA{}) {
+		if err := parseLRMStatus([]byte(text), &l); err == nil || !cmp.Equal(l, ha.LocalHA{}) {
 			t.Errorf("%q: %v, %+v", text, err, l)
 		}
 	}

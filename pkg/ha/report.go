@@ -1,7 +1,6 @@
 package ha
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -30,6 +29,16 @@ type Report struct {
 	HA           LocalHA       `json:"ha"`                      // pve-ha-lrm and pve-ha-crm here
 	Running      []LocalGuest  `json:"running"`                 // guest processes here, by SID
 	GuestConfigs []GuestConfig `json:"guest_configs,omitempty"` // guests whose config lies here, by SID
+
+	Clock        Clock          `json:"clock,omitzero"`         // how right the node's clock is
+	Hardware     Hardware       `json:"hardware,omitzero"`      // the machine itself
+	Interfaces   []Interface    `json:"interfaces,omitempty"`   // network, by name
+	Units        []Unit         `json:"units,omitempty"`        // systemd's units that HA needs, by name
+	Fencing      LocalFencing   `json:"fencing,omitzero"`       // fence.cfg, datacenter.cfg, SBD
+	Storages     []LocalStorage `json:"storages,omitempty"`     // of storage.cfg, by name
+	Replications []Replication  `json:"replications,omitempty"` // of guests whose config lies here, by ID
+	Ceph         LocalCeph      `json:"ceph,omitzero"`          // as this node sees it
+	Membership   Membership     `json:"membership,omitzero"`    // the cluster this node is in, or could form
 	// Failures are the probes that could not look, by name.
 	Failures []ProbeFailure `json:"failures,omitempty"`
 }
@@ -51,6 +60,14 @@ const (
 	ProbeLRM          = "lrm"           // HA
 	ProbeGuests       = "guests"        // Running
 	ProbeGuestConfigs = "guest_configs" // GuestConfigs
+	ProbeClock        = "clock"         // Clock
+	ProbeHardware     = "hardware"      // Hardware
+	ProbeNetwork      = "network"       // Interfaces
+	ProbeUnits        = "units"         // Units
+	ProbeFencing      = "fencing"       // Fencing
+	ProbeStorage      = "storage"       // Storages and Replications
+	ProbeCeph         = "ceph"          // Ceph
+	ProbeMembership   = "membership"    // Membership
 )
 
 // System is the node at large.
@@ -102,79 +119,25 @@ type Mount struct {
 	Timeouts int64 `json:"timeouts,omitempty"`
 	// RTT is the mean round-trip of the operations so far.
 	RTT time.Duration `json:"rtt,omitempty"`
+	// Device is the mount's st_dev as MAJOR:MINOR. FilesystemID is the server's id of the
+	// exported file system (FSID of /proc/fs/nfsfs/volumes), the same on every client that
+	// mounts it; empty if the kernel does not say. f_fsid of statfs is 0 for NFS.
+	Device       string `json:"device,omitempty"`
+	FilesystemID string `json:"filesystem_id,omitempty"`
+	// Write is the last attempt to write a small file and read it back.
+	Write WriteTest `json:"write,omitzero"`
 }
 
-// Watchdog is what the node would be reset by.
-type Watchdog struct {
-	// Devices are the entries of /sys/class/watchdog, by name.
-	Devices []WatchdogDevice `json:"devices"`
-	// MuxRunning: a watchdog-mux process exists. MuxDevice is the device it holds open.
-	MuxRunning bool   `json:"mux_running"`
-	MuxDevice  string `json:"mux_device,omitempty"`
-	// MuxActive: /run/watchdog-mux.active exists, i.e. an HA client holds it: the node is armed.
-	MuxActive bool `json:"mux_active"`
-	// Module is WATCHDOG_MODULE of /etc/default/pve-ha-manager, empty if unset.
-	Module string `json:"module,omitempty"`
-	// SoftNoboot is softdog's soft_noboot=1: it would not reset the node at all.
-	SoftNoboot bool `json:"soft_noboot,omitempty"`
-	// Loaded are the loaded kernel modules that provide or compete for a watchdog, sorted.
-	Loaded []string `json:"loaded,omitempty"`
-}
-
-// WatchdogDevice is an entry of /sys/class/watchdog.
-type WatchdogDevice struct {
-	Name string `json:"name"`
-	// Identity is the driver's: "Software Watchdog", "i6300ESB timer", …
-	Identity string `json:"identity"`
-	// State is active or inactive.
-	State    string        `json:"state"`
-	Timeout  time.Duration `json:"timeout"`
-	TimeLeft time.Duration `json:"time_left,omitempty"`
-	Nowayout bool          `json:"nowayout"`
-	// BootStatus is non-zero when the device says that it caused the last reset.
-	BootStatus int `json:"boot_status,omitempty"`
-}
-
-// Corosync is the node's own view of the cluster network.
-type Corosync struct {
-	// Running: corosync answered.
-	Running bool `json:"running"`
-	NodeID  int  `json:"node_id,omitempty"`
-	Quorate bool `json:"quorate"`
-	// Votes: total now; Expected; Quorum: the number needed.
-	Votes    int `json:"votes"`
-	Expected int `json:"expected"`
-	Quorum   int `json:"quorum"`
-	// Flags as corosync-quorumtool prints them, e.g. Quorate, 2Node, Qdevice.
-	Flags []string `json:"flags,omitempty"`
-	// QDevice: one is configured; QDeviceAlive: it votes.
-	QDevice      bool `json:"qdevice,omitempty"`
-	QDeviceAlive bool `json:"qdevice_alive,omitempty"`
-	// Members are the node ids in this partition, ascending.
-	Members []int  `json:"members"`
-	Links   []Link `json:"links"` // by peer, then number
-	// TokenTimeout is the runtime token timeout, 0 if not known.
-	TokenTimeout time.Duration `json:"token_timeout,omitempty"`
-}
-
-// Link is one knet link from here to one peer.
-type Link struct {
-	// Number is the link's, 0 to 7.
-	Number int `json:"number"`
-	// PeerID is corosync's node id of the other end, Peer its name where known.
-	PeerID int      `json:"peer_id"`
-	Peer   NodeName `json:"peer,omitempty"`
-	// Local and Remote are the addresses of both ends.
-	Local  string `json:"local,omitempty"`
-	Remote string `json:"remote,omitempty"`
-	// Enabled: configured and bound; Connected: packets come back.
-	Enabled   bool `json:"enabled"`
-	Connected bool `json:"connected"`
-	// MTU is the link's, 0 if not known.
-	MTU int `json:"mtu,omitempty"`
-	// Latency is knet's average, LatencyMax its largest since the link came up; 0 if not known.
-	Latency    time.Duration `json:"latency,omitempty"`
-	LatencyMax time.Duration `json:"latency_max,omitempty"`
+// WriteTest is an attempt to write, sync, read and remove a small file on a mount. Only
+// mounts that a storage or the agent's settings name are tried, seldom, and one at a time.
+type WriteTest struct {
+	// At is when the last attempt that came back began; zero if there was none.
+	At time.Time `json:"at,omitzero"`
+	// Took is how long it took. Error is why it failed, empty if the file came back as written.
+	Took  time.Duration `json:"took,omitempty"`
+	Error string        `json:"error,omitempty"`
+	// Stuck is for how long an attempt has been hanging, or 0.
+	Stuck time.Duration `json:"stuck,omitempty"`
 }
 
 // LocalHA is the HA stack on this node.
@@ -193,6 +156,25 @@ type LocalHA struct {
 	NodeState string `json:"node_state,omitempty"`
 	// MaintenanceRequested is node_request.NODE.maintenance there.
 	MaintenanceRequested bool `json:"maintenance_requested,omitempty"`
+	// Disarm is disarm.state there, disarming or disarmed; empty while the stack is armed.
+	// DisarmMode is what it does to the resources: freeze or ignore.
+	Disarm     string `json:"disarm,omitempty"`
+	DisarmMode string `json:"disarm_mode,omitempty"`
+	// Commands is the number of commands in /etc/pve/ha/crm_commands that the master has
+	// not taken yet, CommandsAt when the file was last written. It takes them every 10 s.
+	Commands   int       `json:"commands,omitempty"`
+	CommandsAt time.Time `json:"commands_at,omitzero"`
+	// Failed are the LRM's last jobs that did not exit with 0, by SID (results of lrm_status).
+	Failed []LRMResult `json:"failed,omitempty"`
+}
+
+// LRMResult is how the LRM's last job for a guest ended.
+type LRMResult struct {
+	SID SID `json:"sid"`
+	// State is what was to be reached: started, stopped, migrate, …
+	State string `json:"state"`
+	// ExitCode is the job's; Proxmox's meanings are its own (1 error, 5 wrong node, …).
+	ExitCode int `json:"exit_code"`
 }
 
 // LocalGuest is a guest whose process runs here: the truth, whatever the API says.
@@ -243,19 +225,4 @@ func (r Report) GuestConfig(sid SID) (GuestConfig, bool) {
 		return GuestConfig{}, false
 	}
 	return r.GuestConfigs[k], true
-}
-
-// Sort puts every list of the report into its documented order. Whoever makes a
-// report calls it once, so that equal worlds are equal values.
-func (r *Report) Sort() {
-	slices.SortFunc(r.Mounts, func(a, b Mount) int { return cmp.Compare(a.Path, b.Path) })
-	slices.SortFunc(r.Watchdog.Devices, func(a, b WatchdogDevice) int { return cmp.Compare(a.Name, b.Name) })
-	slices.Sort(r.Watchdog.Loaded)
-	slices.Sort(r.Corosync.Members)
-	slices.SortFunc(r.Corosync.Links, func(a, b Link) int {
-		return cmp.Or(cmp.Compare(a.PeerID, b.PeerID), cmp.Compare(a.Number, b.Number))
-	})
-	slices.SortFunc(r.Running, func(a, b LocalGuest) int { return a.SID.Compare(b.SID) })
-	slices.SortFunc(r.GuestConfigs, func(a, b GuestConfig) int { return a.SID.Compare(b.SID) })
-	slices.SortFunc(r.Failures, func(a, b ProbeFailure) int { return cmp.Compare(a.Probe, b.Probe) })
 }

@@ -23,6 +23,15 @@ func encodeReport(r ha.Report) *hav1.Report {
 		Running:      each(r.Running, encodeLocalGuest),
 		GuestConfigs: each(r.GuestConfigs, encodeGuestConfig),
 		Failures:     each(r.Failures, encodeProbeFailure),
+		Clock:        encodeClock(r.Clock),
+		Hardware:     encodeHardware(r.Hardware),
+		Interfaces:   each(r.Interfaces, encodeInterface),
+		Units:        each(r.Units, encodeUnit),
+		Fencing:      encodeLocalFencing(r.Fencing),
+		Storages:     each(r.Storages, encodeLocalStorage),
+		Replications: each(r.Replications, encodeReplication),
+		Ceph:         encodeLocalCeph(r.Ceph),
+		Membership:   encodeMembership(r.Membership),
 	}
 }
 
@@ -42,6 +51,15 @@ func (d *decoder) report(m *hav1.Report) ha.Report {
 		Running:      each(m.GetRunning(), d.localGuest),
 		GuestConfigs: each(m.GetGuestConfigs(), d.guestConfig),
 		Failures:     each(m.GetFailures(), d.probeFailure),
+		Clock:        d.clock(m.GetClock()),
+		Hardware:     d.hardware(m.GetHardware()),
+		Interfaces:   each(m.GetInterfaces(), d.netInterface),
+		Units:        each(m.GetUnits(), d.unit),
+		Fencing:      d.localFencing(m.GetFencing()),
+		Storages:     each(m.GetStorages(), d.localStorage),
+		Replications: each(m.GetReplications(), d.replication),
+		Ceph:         d.localCeph(m.GetCeph()),
+		Membership:   d.membership(m.GetMembership()),
 	}
 }
 
@@ -87,67 +105,83 @@ func (d *decoder) system(m *hav1.System) ha.System {
 
 func encodeMount(v ha.Mount) *hav1.Mount {
 	return &hav1.Mount{
-		Source:    v.Source,
-		Path:      v.Path,
-		Type:      v.Type,
-		Version:   v.Version,
-		Server:    v.Server,
-		Hard:      v.Hard,
-		ReadOnly:  v.ReadOnly,
-		Options:   v.Options,
-		Answering: v.Answering,
-		Stuck:     encodeDuration(v.Stuck),
-		Error:     v.Error,
-		Took:      encodeDuration(v.Took),
-		Total:     v.Total,
-		Free:      v.Free,
-		Timeouts:  v.Timeouts,
-		Rtt:       encodeDuration(v.RTT),
+		Source:       v.Source,
+		Path:         v.Path,
+		Type:         v.Type,
+		Version:      v.Version,
+		Server:       v.Server,
+		Hard:         v.Hard,
+		ReadOnly:     v.ReadOnly,
+		Options:      v.Options,
+		Answering:    v.Answering,
+		Stuck:        encodeDuration(v.Stuck),
+		Error:        v.Error,
+		Took:         encodeDuration(v.Took),
+		Total:        v.Total,
+		Free:         v.Free,
+		Timeouts:     v.Timeouts,
+		Rtt:          encodeDuration(v.RTT),
+		Device:       v.Device,
+		FilesystemId: v.FilesystemID,
+		Write:        encodeWriteTest(v.Write),
 	}
 }
 
 func (d *decoder) mount(m *hav1.Mount) ha.Mount {
 	return ha.Mount{
-		Source:    m.GetSource(),
-		Path:      m.GetPath(),
-		Type:      m.GetType(),
-		Version:   m.GetVersion(),
-		Server:    m.GetServer(),
-		Hard:      m.GetHard(),
-		ReadOnly:  m.GetReadOnly(),
-		Options:   m.GetOptions(),
-		Answering: m.GetAnswering(),
-		Stuck:     m.GetStuck().AsDuration(),
-		Error:     m.GetError(),
-		Took:      m.GetTook().AsDuration(),
-		Total:     m.GetTotal(),
-		Free:      m.GetFree(),
-		Timeouts:  m.GetTimeouts(),
-		RTT:       m.GetRtt().AsDuration(),
+		Source:       m.GetSource(),
+		Path:         m.GetPath(),
+		Type:         m.GetType(),
+		Version:      m.GetVersion(),
+		Server:       m.GetServer(),
+		Hard:         m.GetHard(),
+		ReadOnly:     m.GetReadOnly(),
+		Options:      m.GetOptions(),
+		Answering:    m.GetAnswering(),
+		Stuck:        m.GetStuck().AsDuration(),
+		Error:        m.GetError(),
+		Took:         m.GetTook().AsDuration(),
+		Total:        m.GetTotal(),
+		Free:         m.GetFree(),
+		Timeouts:     m.GetTimeouts(),
+		RTT:          m.GetRtt().AsDuration(),
+		Device:       m.GetDevice(),
+		FilesystemID: m.GetFilesystemId(),
+		Write:        d.writeTest(m.GetWrite()),
 	}
 }
 
 func encodeWatchdog(w ha.Watchdog) *hav1.Watchdog {
 	return &hav1.Watchdog{
-		Devices:    each(w.Devices, encodeWatchdogDevice),
-		MuxRunning: w.MuxRunning,
-		MuxDevice:  w.MuxDevice,
-		MuxActive:  w.MuxActive,
-		Module:     w.Module,
-		SoftNoboot: w.SoftNoboot,
-		Loaded:     words[string](w.Loaded),
+		Devices:         each(w.Devices, encodeWatchdogDevice),
+		MuxRunning:      w.MuxRunning,
+		MuxDevice:       w.MuxDevice,
+		MuxActive:       w.MuxActive,
+		Module:          w.Module,
+		SoftNoboot:      w.SoftNoboot,
+		Loaded:          words[string](w.Loaded),
+		Options:         each(w.Options, encodeModuleOption),
+		Blacklisted:     words[string](w.Blacklisted),
+		Holders:         each(w.Holders, encodeWatchdogHolder),
+		RuntimeWatchdog: w.RuntimeWatchdog,
+		RuntimeDevice:   w.RuntimeDevice,
 	}
 }
 
 func (d *decoder) watchdog(m *hav1.Watchdog) ha.Watchdog {
 	return ha.Watchdog{
-		Devices:    each(m.GetDevices(), d.watchdogDevice),
-		MuxRunning: m.GetMuxRunning(),
-		MuxDevice:  m.GetMuxDevice(),
-		MuxActive:  m.GetMuxActive(),
-		Module:     m.GetModule(),
-		SoftNoboot: m.GetSoftNoboot(),
-		Loaded:     words[string](m.GetLoaded()),
+		Devices:         each(m.GetDevices(), d.watchdogDevice),
+		MuxRunning:      m.GetMuxRunning(),
+		MuxDevice:       m.GetMuxDevice(),
+		MuxActive:       m.GetMuxActive(),
+		Module:          m.GetModule(),
+		SoftNoboot:      m.GetSoftNoboot(),
+		Loaded:          words[string](m.GetLoaded()),
+		Options:         each(m.GetOptions(), d.moduleOption),
+		Blacklisted:     words[string](m.GetBlacklisted()),
+		Holders:         each(m.GetHolders(), d.watchdogHolder),
+		RuntimeWatchdog: m.GetRuntimeWatchdog(),
+		RuntimeDevice:   m.GetRuntimeDevice(),
 	}
 }
 
@@ -160,6 +194,8 @@ func encodeWatchdogDevice(w ha.WatchdogDevice) *hav1.WatchdogDevice {
 		TimeLeft:   encodeDuration(w.TimeLeft),
 		Nowayout:   w.Nowayout,
 		BootStatus: int64(w.BootStatus),
+		Driver:     w.Driver,
+		Pretimeout: encodeDuration(w.Pretimeout),
 	}
 }
 
@@ -172,40 +208,50 @@ func (d *decoder) watchdogDevice(m *hav1.WatchdogDevice) ha.WatchdogDevice {
 		TimeLeft:   m.GetTimeLeft().AsDuration(),
 		Nowayout:   m.GetNowayout(),
 		BootStatus: int(m.GetBootStatus()),
+		Driver:     m.GetDriver(),
+		Pretimeout: m.GetPretimeout().AsDuration(),
 	}
 }
 
 func encodeCorosync(c ha.Corosync) *hav1.Corosync {
 	return &hav1.Corosync{
-		Running:      c.Running,
-		NodeId:       int64(c.NodeID),
-		Quorate:      c.Quorate,
-		Votes:        int64(c.Votes),
-		Expected:     int64(c.Expected),
-		Quorum:       int64(c.Quorum),
-		Flags:        words[string](c.Flags),
-		Qdevice:      c.QDevice,
-		QdeviceAlive: c.QDeviceAlive,
-		Members:      numbers[int64](c.Members),
-		Links:        each(c.Links, encodeLink),
-		TokenTimeout: encodeDuration(c.TokenTimeout),
+		Running:       c.Running,
+		NodeId:        int64(c.NodeID),
+		Quorate:       c.Quorate,
+		Votes:         int64(c.Votes),
+		Expected:      int64(c.Expected),
+		Quorum:        int64(c.Quorum),
+		Flags:         words[string](c.Flags),
+		Qdevice:       c.QDevice,
+		QdeviceAlive:  c.QDeviceAlive,
+		Members:       numbers[int64](c.Members),
+		Links:         each(c.Links, encodeLink),
+		TokenTimeout:  encodeDuration(c.TokenTimeout),
+		Consensus:     encodeDuration(c.Consensus),
+		ConfigVersion: int64(c.ConfigVersion),
+		Config:        encodeCorosyncConfig(c.Config),
+		QdeviceState:  c.QDeviceState,
 	}
 }
 
 func (d *decoder) corosync(m *hav1.Corosync) ha.Corosync {
 	return ha.Corosync{
-		Running:      m.GetRunning(),
-		NodeID:       int(m.GetNodeId()),
-		Quorate:      m.GetQuorate(),
-		Votes:        int(m.GetVotes()),
-		Expected:     int(m.GetExpected()),
-		Quorum:       int(m.GetQuorum()),
-		Flags:        words[string](m.GetFlags()),
-		QDevice:      m.GetQdevice(),
-		QDeviceAlive: m.GetQdeviceAlive(),
-		Members:      numbers[int](m.GetMembers()),
-		Links:        each(m.GetLinks(), d.link),
-		TokenTimeout: m.GetTokenTimeout().AsDuration(),
+		Running:       m.GetRunning(),
+		NodeID:        int(m.GetNodeId()),
+		Quorate:       m.GetQuorate(),
+		Votes:         int(m.GetVotes()),
+		Expected:      int(m.GetExpected()),
+		Quorum:        int(m.GetQuorum()),
+		Flags:         words[string](m.GetFlags()),
+		QDevice:       m.GetQdevice(),
+		QDeviceAlive:  m.GetQdeviceAlive(),
+		Members:       numbers[int](m.GetMembers()),
+		Links:         each(m.GetLinks(), d.link),
+		TokenTimeout:  m.GetTokenTimeout().AsDuration(),
+		Consensus:     m.GetConsensus().AsDuration(),
+		ConfigVersion: int(m.GetConfigVersion()),
+		Config:        d.corosyncConfig(m.GetConfig()),
+		QDeviceState:  m.GetQdeviceState(),
 	}
 }
 
@@ -221,6 +267,8 @@ func encodeLink(l ha.Link) *hav1.Link {
 		Mtu:        int64(l.MTU),
 		Latency:    encodeDuration(l.Latency),
 		LatencyMax: encodeDuration(l.LatencyMax),
+		Interface:  l.Interface,
+		Downs:      l.Downs,
 	}
 }
 
@@ -236,6 +284,8 @@ func (d *decoder) link(m *hav1.Link) ha.Link {
 		MTU:        int(m.GetMtu()),
 		Latency:    m.GetLatency().AsDuration(),
 		LatencyMax: m.GetLatencyMax().AsDuration(),
+		Interface:  m.GetInterface(),
+		Downs:      m.GetDowns(),
 	}
 }
 
@@ -250,6 +300,11 @@ func encodeLocalHA(l ha.LocalHA) *hav1.LocalHA {
 		MasterAt:             encodeTime(l.MasterAt),
 		NodeState:            l.NodeState,
 		MaintenanceRequested: l.MaintenanceRequested,
+		Disarm:               l.Disarm,
+		DisarmMode:           l.DisarmMode,
+		Commands:             int64(l.Commands),
+		CommandsAt:           encodeTime(l.CommandsAt),
+		Failed:               each(l.Failed, encodeLRMResult),
 	}
 }
 
@@ -264,6 +319,11 @@ func (d *decoder) localHA(m *hav1.LocalHA) ha.LocalHA {
 		MasterAt:             decodeTime(m.GetMasterAt()),
 		NodeState:            m.GetNodeState(),
 		MaintenanceRequested: m.GetMaintenanceRequested(),
+		Disarm:               m.GetDisarm(),
+		DisarmMode:           m.GetDisarmMode(),
+		Commands:             int(m.GetCommands()),
+		CommandsAt:           decodeTime(m.GetCommandsAt()),
+		Failed:               each(m.GetFailed(), d.lrmResult),
 	}
 }
 

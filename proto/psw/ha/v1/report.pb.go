@@ -48,7 +48,25 @@ type Report struct {
 	// Guests whose configuration lies on the node, by SID.
 	GuestConfigs []*GuestConfig `protobuf:"bytes,13,rep,name=guest_configs,json=guestConfigs,proto3" json:"guest_configs,omitempty"`
 	// The probes that could not look, by name.
-	Failures      []*ProbeFailure `protobuf:"bytes,14,rep,name=failures,proto3" json:"failures,omitempty"`
+	Failures []*ProbeFailure `protobuf:"bytes,14,rep,name=failures,proto3" json:"failures,omitempty"`
+	// How right the node's clock is
+	Clock *Clock `protobuf:"bytes,15,opt,name=clock,proto3" json:"clock,omitempty"`
+	// The machine itself.
+	Hardware *Hardware `protobuf:"bytes,16,opt,name=hardware,proto3" json:"hardware,omitempty"`
+	// Network interfaces, by name.
+	Interfaces []*Interface `protobuf:"bytes,17,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	// Units of systemd that HA needs, by name.
+	Units []*Unit `protobuf:"bytes,18,rep,name=units,proto3" json:"units,omitempty"`
+	// fence.cfg, datacenter.cfg, SBD.
+	Fencing *LocalFencing `protobuf:"bytes,19,opt,name=fencing,proto3" json:"fencing,omitempty"`
+	// Storages of storage.cfg, by name.
+	Storages []*LocalStorage `protobuf:"bytes,20,rep,name=storages,proto3" json:"storages,omitempty"`
+	// Replication jobs of guests whose configuration lies here, by id.
+	Replications []*Replication `protobuf:"bytes,21,rep,name=replications,proto3" json:"replications,omitempty"`
+	// Ceph as this node sees it.
+	Ceph *LocalCeph `protobuf:"bytes,22,opt,name=ceph,proto3" json:"ceph,omitempty"`
+	// The cluster this node is in, or could form.
+	Membership    *Membership `protobuf:"bytes,23,opt,name=membership,proto3" json:"membership,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,10 +199,73 @@ func (x *Report) GetFailures() []*ProbeFailure {
 	return nil
 }
 
+func (x *Report) GetClock() *Clock {
+	if x != nil {
+		return x.Clock
+	}
+	return nil
+}
+
+func (x *Report) GetHardware() *Hardware {
+	if x != nil {
+		return x.Hardware
+	}
+	return nil
+}
+
+func (x *Report) GetInterfaces() []*Interface {
+	if x != nil {
+		return x.Interfaces
+	}
+	return nil
+}
+
+func (x *Report) GetUnits() []*Unit {
+	if x != nil {
+		return x.Units
+	}
+	return nil
+}
+
+func (x *Report) GetFencing() *LocalFencing {
+	if x != nil {
+		return x.Fencing
+	}
+	return nil
+}
+
+func (x *Report) GetStorages() []*LocalStorage {
+	if x != nil {
+		return x.Storages
+	}
+	return nil
+}
+
+func (x *Report) GetReplications() []*Replication {
+	if x != nil {
+		return x.Replications
+	}
+	return nil
+}
+
+func (x *Report) GetCeph() *LocalCeph {
+	if x != nil {
+		return x.Ceph
+	}
+	return nil
+}
+
+func (x *Report) GetMembership() *Membership {
+	if x != nil {
+		return x.Membership
+	}
+	return nil
+}
+
 // ProbeFailure says that a probe could not look, and why. It is judged UNKNOWN.
 type ProbeFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// nfs, watchdog, corosync, lrm, guests or system.
+	// The name of a probe: ha.ProbeNFS and its like.
 	Probe         string `protobuf:"bytes,1,opt,name=probe,proto3" json:"probe,omitempty"`
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -391,7 +472,14 @@ type Mount struct {
 	// Major timeouts since the mount was made, of all operations.
 	Timeouts int64 `protobuf:"varint,15,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
 	// The mean round-trip of the operations so far.
-	Rtt           *durationpb.Duration `protobuf:"bytes,16,opt,name=rtt,proto3" json:"rtt,omitempty"`
+	Rtt *durationpb.Duration `protobuf:"bytes,16,opt,name=rtt,proto3" json:"rtt,omitempty"`
+	// Device is the mount's st_dev as MAJOR:MINOR. FilesystemID is the server's id of the
+	// exported file system (FSID of /proc/fs/nfsfs/volumes), the same on every client that
+	// mounts it; empty if the kernel does not say. f_fsid of statfs is 0 for NFS.
+	Device       string `protobuf:"bytes,17,opt,name=device,proto3" json:"device,omitempty"`
+	FilesystemId string `protobuf:"bytes,18,opt,name=filesystem_id,json=filesystemId,proto3" json:"filesystem_id,omitempty"`
+	// Write is the last attempt to write a small file and read it back.
+	Write         *WriteTest `protobuf:"bytes,19,opt,name=write,proto3" json:"write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -538,6 +626,27 @@ func (x *Mount) GetRtt() *durationpb.Duration {
 	return nil
 }
 
+func (x *Mount) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Mount) GetFilesystemId() string {
+	if x != nil {
+		return x.FilesystemId
+	}
+	return ""
+}
+
+func (x *Mount) GetWrite() *WriteTest {
+	if x != nil {
+		return x.Write
+	}
+	return nil
+}
+
 // Watchdog is what the node would be reset by.
 type Watchdog struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -553,7 +662,21 @@ type Watchdog struct {
 	// softdog's soft_noboot=1: it would not reset the node at all.
 	SoftNoboot bool `protobuf:"varint,6,opt,name=soft_noboot,json=softNoboot,proto3" json:"soft_noboot,omitempty"`
 	// Loaded kernel modules that provide or compete for a watchdog, sorted.
-	Loaded        []string `protobuf:"bytes,7,rep,name=loaded,proto3" json:"loaded,omitempty"`
+	Loaded []string `protobuf:"bytes,7,rep,name=loaded,proto3" json:"loaded,omitempty"`
+	// Options are the parameters those modules run with, by module and name: action and
+	// nowayout of ipmi_watchdog, soft_margin of softdog, … (/sys/module/MODULE/parameters).
+	Options []*ModuleOption `protobuf:"bytes,8,rep,name=options,proto3" json:"options,omitempty"`
+	// Blacklisted are the watchdog modules that a blacklist line of /etc/modprobe.d or
+	// /lib/modprobe.d keeps from being loaded by themselves, sorted. Debian blacklists
+	// nearly all of them, so that only what is wanted is loaded.
+	Blacklisted []string `protobuf:"bytes,9,rep,name=blacklisted,proto3" json:"blacklisted,omitempty"`
+	// Holders are processes other than watchdog-mux that hold a watchdog device open.
+	Holders []*WatchdogHolder `protobuf:"bytes,10,rep,name=holders,proto3" json:"holders,omitempty"`
+	// RuntimeWatchdog is RuntimeWatchdogSec= of systemd's own configuration, as written,
+	// where that turns it on: systemd then holds a watchdog itself. Empty if it is off.
+	RuntimeWatchdog string `protobuf:"bytes,11,opt,name=runtime_watchdog,json=runtimeWatchdog,proto3" json:"runtime_watchdog,omitempty"`
+	// RuntimeDevice is WatchdogDevice= there, empty if unset.
+	RuntimeDevice string `protobuf:"bytes,12,opt,name=runtime_device,json=runtimeDevice,proto3" json:"runtime_device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -637,6 +760,41 @@ func (x *Watchdog) GetLoaded() []string {
 	return nil
 }
 
+func (x *Watchdog) GetOptions() []*ModuleOption {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *Watchdog) GetBlacklisted() []string {
+	if x != nil {
+		return x.Blacklisted
+	}
+	return nil
+}
+
+func (x *Watchdog) GetHolders() []*WatchdogHolder {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *Watchdog) GetRuntimeWatchdog() string {
+	if x != nil {
+		return x.RuntimeWatchdog
+	}
+	return ""
+}
+
+func (x *Watchdog) GetRuntimeDevice() string {
+	if x != nil {
+		return x.RuntimeDevice
+	}
+	return ""
+}
+
 // WatchdogDevice is an entry of /sys/class/watchdog.
 type WatchdogDevice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -649,7 +807,12 @@ type WatchdogDevice struct {
 	TimeLeft *durationpb.Duration `protobuf:"bytes,5,opt,name=time_left,json=timeLeft,proto3" json:"time_left,omitempty"`
 	Nowayout bool                 `protobuf:"varint,6,opt,name=nowayout,proto3" json:"nowayout,omitempty"`
 	// Non-zero when the device says that it caused the last reset.
-	BootStatus    int64 `protobuf:"varint,7,opt,name=boot_status,json=bootStatus,proto3" json:"boot_status,omitempty"`
+	BootStatus int64 `protobuf:"varint,7,opt,name=boot_status,json=bootStatus,proto3" json:"boot_status,omitempty"`
+	// Driver is the kernel module behind it: softdog, i6300esb, iTCO_wdt, ipmi_watchdog, …;
+	// empty if the kernel does not say. Numbers of devices change between boots, drivers do not.
+	Driver string `protobuf:"bytes,8,opt,name=driver,proto3" json:"driver,omitempty"`
+	// Pretimeout is how long before the timeout the device warns; 0 if it does not.
+	Pretimeout    *durationpb.Duration `protobuf:"bytes,9,opt,name=pretimeout,proto3" json:"pretimeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -733,6 +896,20 @@ func (x *WatchdogDevice) GetBootStatus() int64 {
 	return 0
 }
 
+func (x *WatchdogDevice) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *WatchdogDevice) GetPretimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Pretimeout
+	}
+	return nil
+}
+
 // Corosync is the node's own view of the cluster network.
 type Corosync struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -752,8 +929,17 @@ type Corosync struct {
 	// The node ids in this partition, ascending.
 	Members []int64 `protobuf:"varint,10,rep,packed,name=members,proto3" json:"members,omitempty"`
 	// By peer, then number.
-	Links         []*Link              `protobuf:"bytes,11,rep,name=links,proto3" json:"links,omitempty"`
-	TokenTimeout  *durationpb.Duration `protobuf:"bytes,12,opt,name=token_timeout,json=tokenTimeout,proto3" json:"token_timeout,omitempty"`
+	Links        []*Link              `protobuf:"bytes,11,rep,name=links,proto3" json:"links,omitempty"`
+	TokenTimeout *durationpb.Duration `protobuf:"bytes,12,opt,name=token_timeout,json=tokenTimeout,proto3" json:"token_timeout,omitempty"`
+	// Consensus is the runtime consensus timeout, 0 if not known.
+	Consensus *durationpb.Duration `protobuf:"bytes,13,opt,name=consensus,proto3" json:"consensus,omitempty"`
+	// ConfigVersion is totem.config_version that corosync runs with, 0 if not known.
+	ConfigVersion int64 `protobuf:"varint,14,opt,name=config_version,json=configVersion,proto3" json:"config_version,omitempty"`
+	// Config is what is declared, whether corosync runs or not.
+	Config *CorosyncConfig `protobuf:"bytes,15,opt,name=config,proto3" json:"config,omitempty"`
+	// QDeviceState is what corosync-qdevice-tool -s says of the server: Connected, …; empty
+	// without a QDevice, or if it cannot be asked.
+	QdeviceState  string `protobuf:"bytes,16,opt,name=qdevice_state,json=qdeviceState,proto3" json:"qdevice_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -872,6 +1058,34 @@ func (x *Corosync) GetTokenTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Corosync) GetConsensus() *durationpb.Duration {
+	if x != nil {
+		return x.Consensus
+	}
+	return nil
+}
+
+func (x *Corosync) GetConfigVersion() int64 {
+	if x != nil {
+		return x.ConfigVersion
+	}
+	return 0
+}
+
+func (x *Corosync) GetConfig() *CorosyncConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *Corosync) GetQdeviceState() string {
+	if x != nil {
+		return x.QdeviceState
+	}
+	return ""
+}
+
 // Link is one knet link from the node to one peer.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -888,8 +1102,12 @@ type Link struct {
 	Connected bool  `protobuf:"varint,7,opt,name=connected,proto3" json:"connected,omitempty"`
 	Mtu       int64 `protobuf:"varint,8,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	// knet's average, and its largest since the link came up.
-	Latency       *durationpb.Duration `protobuf:"bytes,9,opt,name=latency,proto3" json:"latency,omitempty"`
-	LatencyMax    *durationpb.Duration `protobuf:"bytes,10,opt,name=latency_max,json=latencyMax,proto3" json:"latency_max,omitempty"`
+	Latency    *durationpb.Duration `protobuf:"bytes,9,opt,name=latency,proto3" json:"latency,omitempty"`
+	LatencyMax *durationpb.Duration `protobuf:"bytes,10,opt,name=latency_max,json=latencyMax,proto3" json:"latency_max,omitempty"`
+	// Interface is the network interface that has the address Local, empty if none is known.
+	Interface string `protobuf:"bytes,11,opt,name=interface,proto3" json:"interface,omitempty"`
+	// Downs counts how often the link went down since corosync started.
+	Downs         int64 `protobuf:"varint,12,opt,name=downs,proto3" json:"downs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -994,6 +1212,20 @@ func (x *Link) GetLatencyMax() *durationpb.Duration {
 	return nil
 }
 
+func (x *Link) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Link) GetDowns() int64 {
+	if x != nil {
+		return x.Downs
+	}
+	return 0
+}
+
 // LocalHA is the HA stack on the node.
 type LocalHA struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1009,8 +1241,18 @@ type LocalHA struct {
 	MasterAt             *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=master_at,json=masterAt,proto3" json:"master_at,omitempty"`
 	NodeState            string                 `protobuf:"bytes,8,opt,name=node_state,json=nodeState,proto3" json:"node_state,omitempty"`
 	MaintenanceRequested bool                   `protobuf:"varint,9,opt,name=maintenance_requested,json=maintenanceRequested,proto3" json:"maintenance_requested,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Disarm is disarm.state there, disarming or disarmed; empty while the stack is armed.
+	// DisarmMode is what it does to the resources: freeze or ignore.
+	Disarm     string `protobuf:"bytes,10,opt,name=disarm,proto3" json:"disarm,omitempty"`
+	DisarmMode string `protobuf:"bytes,11,opt,name=disarm_mode,json=disarmMode,proto3" json:"disarm_mode,omitempty"`
+	// Commands is the number of commands in /etc/pve/ha/crm_commands that the master has
+	// not taken yet, CommandsAt when the file was last written. It takes them every 10 s.
+	Commands   int64                  `protobuf:"varint,12,opt,name=commands,proto3" json:"commands,omitempty"`
+	CommandsAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=commands_at,json=commandsAt,proto3" json:"commands_at,omitempty"`
+	// Failed are the LRM's last jobs that did not exit with 0, by SID (results of lrm_status).
+	Failed        []*LRMResult `protobuf:"bytes,14,rep,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LocalHA) Reset() {
@@ -1104,6 +1346,41 @@ func (x *LocalHA) GetMaintenanceRequested() bool {
 		return x.MaintenanceRequested
 	}
 	return false
+}
+
+func (x *LocalHA) GetDisarm() string {
+	if x != nil {
+		return x.Disarm
+	}
+	return ""
+}
+
+func (x *LocalHA) GetDisarmMode() string {
+	if x != nil {
+		return x.DisarmMode
+	}
+	return ""
+}
+
+func (x *LocalHA) GetCommands() int64 {
+	if x != nil {
+		return x.Commands
+	}
+	return 0
+}
+
+func (x *LocalHA) GetCommandsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommandsAt
+	}
+	return nil
+}
+
+func (x *LocalHA) GetFailed() []*LRMResult {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
 }
 
 // LocalGuest is a guest whose process runs on the node.
@@ -1271,11 +1548,2022 @@ func (x *GuestConfig) GetOnBoot() bool {
 	return false
 }
 
+// WriteTest is an attempt to write, sync, read and remove a small file on a mount. Only
+// mounts that a storage or the agent's settings name are tried, seldom, and one at a time.
+type WriteTest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At is when the last attempt that came back began; zero if there was none.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Took is how long it took. Error is why it failed, empty if the file came back as written.
+	Took  *durationpb.Duration `protobuf:"bytes,2,opt,name=took,proto3" json:"took,omitempty"`
+	Error string               `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// Stuck is for how long an attempt has been hanging, or 0.
+	Stuck         *durationpb.Duration `protobuf:"bytes,4,opt,name=stuck,proto3" json:"stuck,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteTest) Reset() {
+	*x = WriteTest{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteTest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteTest) ProtoMessage() {}
+
+func (x *WriteTest) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteTest.ProtoReflect.Descriptor instead.
+func (*WriteTest) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WriteTest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *WriteTest) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *WriteTest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *WriteTest) GetStuck() *durationpb.Duration {
+	if x != nil {
+		return x.Stuck
+	}
+	return nil
+}
+
+// LRMResult is how the LRM's last job for a guest ended.
+type LRMResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sid   string                 `protobuf:"bytes,1,opt,name=sid,proto3" json:"sid,omitempty"`
+	// State is what was to be reached: started, stopped, migrate, …
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// ExitCode is the job's; Proxmox's meanings are its own (1 error, 5 wrong node, …).
+	ExitCode      int64 `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LRMResult) Reset() {
+	*x = LRMResult{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LRMResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LRMResult) ProtoMessage() {}
+
+func (x *LRMResult) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LRMResult.ProtoReflect.Descriptor instead.
+func (*LRMResult) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LRMResult) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+func (x *LRMResult) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *LRMResult) GetExitCode() int64 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+// ModuleOption is a parameter of a loaded kernel module, as the kernel prints it: Y and N
+// for true and false.
+type ModuleOption struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Module        string                 `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModuleOption) Reset() {
+	*x = ModuleOption{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModuleOption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModuleOption) ProtoMessage() {}
+
+func (x *ModuleOption) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModuleOption.ProtoReflect.Descriptor instead.
+func (*ModuleOption) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ModuleOption) GetModule() string {
+	if x != nil {
+		return x.Module
+	}
+	return ""
+}
+
+func (x *ModuleOption) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ModuleOption) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// WatchdogHolder is a process that holds a watchdog device open.
+type WatchdogHolder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Device is /dev/watchdog or /dev/watchdogN.
+	Device string `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Pid    int64  `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	// Process is the kernel's name for it: systemd, wd_keepalive, …
+	Process       string `protobuf:"bytes,3,opt,name=process,proto3" json:"process,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchdogHolder) Reset() {
+	*x = WatchdogHolder{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchdogHolder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchdogHolder) ProtoMessage() {}
+
+func (x *WatchdogHolder) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchdogHolder.ProtoReflect.Descriptor instead.
+func (*WatchdogHolder) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WatchdogHolder) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *WatchdogHolder) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *WatchdogHolder) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+// CorosyncConfig is what corosync.conf declares.
+type CorosyncConfig struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version is config_version of /etc/corosync/corosync.conf, ClusterVersion that of
+	// /etc/pve/corosync.conf; 0 if there is no such file.
+	Version        int64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	ClusterVersion int64 `protobuf:"varint,2,opt,name=cluster_version,json=clusterVersion,proto3" json:"cluster_version,omitempty"`
+	// The rest is of /etc/corosync/corosync.conf, or of pmxcfs's copy if that is missing.
+	// ClusterName is the cluster's name, Transport knet where it is not set.
+	ClusterName string `protobuf:"bytes,3,opt,name=cluster_name,json=clusterName,proto3" json:"cluster_name,omitempty"`
+	Transport   string `protobuf:"bytes,4,opt,name=transport,proto3" json:"transport,omitempty"`
+	// Secauth: the traffic is encrypted and authenticated.
+	Secauth bool `protobuf:"varint,5,opt,name=secauth,proto3" json:"secauth,omitempty"`
+	// LinkMode is passive, active or rr; empty if unset, which is passive.
+	LinkMode string `protobuf:"bytes,6,opt,name=link_mode,json=linkMode,proto3" json:"link_mode,omitempty"`
+	// Token is the token timeout that is set, 0 if corosync's default is left.
+	Token *durationpb.Duration `protobuf:"bytes,7,opt,name=token,proto3" json:"token,omitempty"`
+	// By id.
+	Nodes []*CorosyncNode `protobuf:"bytes,8,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// QDeviceModel is quorum.device.model, net with a QDevice; QDeviceHost and
+	// QDeviceAlgorithm are where its server is, and ffsplit or lms.
+	QdeviceModel     string `protobuf:"bytes,9,opt,name=qdevice_model,json=qdeviceModel,proto3" json:"qdevice_model,omitempty"`
+	QdeviceHost      string `protobuf:"bytes,10,opt,name=qdevice_host,json=qdeviceHost,proto3" json:"qdevice_host,omitempty"`
+	QdeviceAlgorithm string `protobuf:"bytes,11,opt,name=qdevice_algorithm,json=qdeviceAlgorithm,proto3" json:"qdevice_algorithm,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *CorosyncConfig) Reset() {
+	*x = CorosyncConfig{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorosyncConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorosyncConfig) ProtoMessage() {}
+
+func (x *CorosyncConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorosyncConfig.ProtoReflect.Descriptor instead.
+func (*CorosyncConfig) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CorosyncConfig) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CorosyncConfig) GetClusterVersion() int64 {
+	if x != nil {
+		return x.ClusterVersion
+	}
+	return 0
+}
+
+func (x *CorosyncConfig) GetClusterName() string {
+	if x != nil {
+		return x.ClusterName
+	}
+	return ""
+}
+
+func (x *CorosyncConfig) GetTransport() string {
+	if x != nil {
+		return x.Transport
+	}
+	return ""
+}
+
+func (x *CorosyncConfig) GetSecauth() bool {
+	if x != nil {
+		return x.Secauth
+	}
+	return false
+}
+
+func (x *CorosyncConfig) GetLinkMode() string {
+	if x != nil {
+		return x.LinkMode
+	}
+	return ""
+}
+
+func (x *CorosyncConfig) GetToken() *durationpb.Duration {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *CorosyncConfig) GetNodes() []*CorosyncNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *CorosyncConfig) GetQdeviceModel() string {
+	if x != nil {
+		return x.QdeviceModel
+	}
+	return ""
+}
+
+func (x *CorosyncConfig) GetQdeviceHost() string {
+	if x != nil {
+		return x.QdeviceHost
+	}
+	return ""
+}
+
+func (x *CorosyncConfig) GetQdeviceAlgorithm() string {
+	if x != nil {
+		return x.QdeviceAlgorithm
+	}
+	return ""
+}
+
+// CorosyncNode is a node that corosync.conf declares.
+type CorosyncNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Votes int64                  `protobuf:"varint,3,opt,name=votes,proto3" json:"votes,omitempty"`
+	// Addresses are its addresses or names by link number, empty where it has no such link.
+	Addresses     []string `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorosyncNode) Reset() {
+	*x = CorosyncNode{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorosyncNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorosyncNode) ProtoMessage() {}
+
+func (x *CorosyncNode) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorosyncNode.ProtoReflect.Descriptor instead.
+func (*CorosyncNode) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CorosyncNode) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CorosyncNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CorosyncNode) GetVotes() int64 {
+	if x != nil {
+		return x.Votes
+	}
+	return 0
+}
+
+func (x *CorosyncNode) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+// Clock is how right the node's clock is, as its kernel has been told.
+type Clock struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Synchronized: something keeps the clock right (STA_UNSYNC of adjtimex is clear).
+	Synchronized bool `protobuf:"varint,1,opt,name=synchronized,proto3" json:"synchronized,omitempty"`
+	// Offset is how far the clock still is from where it is being steered to; ErrorMax and
+	// ErrorEstimated bound how wrong it may be (maxerror and esterror of adjtimex).
+	Offset         *durationpb.Duration `protobuf:"bytes,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	ErrorMax       *durationpb.Duration `protobuf:"bytes,3,opt,name=error_max,json=errorMax,proto3" json:"error_max,omitempty"`
+	ErrorEstimated *durationpb.Duration `protobuf:"bytes,4,opt,name=error_estimated,json=errorEstimated,proto3" json:"error_estimated,omitempty"`
+	// Daemon is the process that keeps it: chronyd, systemd-timesyn (the kernel's name is
+	// cut), ntpd; empty if none runs. Source is chrony's reference, empty if it has none.
+	Daemon string `protobuf:"bytes,5,opt,name=daemon,proto3" json:"daemon,omitempty"`
+	Source string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
+	// Stratum is chrony's distance from a reference clock, 0 if not known.
+	Stratum       int64 `protobuf:"varint,7,opt,name=stratum,proto3" json:"stratum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Clock) Reset() {
+	*x = Clock{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Clock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Clock) ProtoMessage() {}
+
+func (x *Clock) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Clock.ProtoReflect.Descriptor instead.
+func (*Clock) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Clock) GetSynchronized() bool {
+	if x != nil {
+		return x.Synchronized
+	}
+	return false
+}
+
+func (x *Clock) GetOffset() *durationpb.Duration {
+	if x != nil {
+		return x.Offset
+	}
+	return nil
+}
+
+func (x *Clock) GetErrorMax() *durationpb.Duration {
+	if x != nil {
+		return x.ErrorMax
+	}
+	return nil
+}
+
+func (x *Clock) GetErrorEstimated() *durationpb.Duration {
+	if x != nil {
+		return x.ErrorEstimated
+	}
+	return nil
+}
+
+func (x *Clock) GetDaemon() string {
+	if x != nil {
+		return x.Daemon
+	}
+	return ""
+}
+
+func (x *Clock) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Clock) GetStratum() int64 {
+	if x != nil {
+		return x.Stratum
+	}
+	return 0
+}
+
+// Hardware is the machine itself: what changes only with a reboot.
+type Hardware struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Vendor and Product are the machine's, BoardVendor its main board's, BIOS the firmware's
+	// version (/sys/class/dmi/id). Hypervisor: it is itself a virtual machine.
+	Vendor      string `protobuf:"bytes,1,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	Product     string `protobuf:"bytes,2,opt,name=product,proto3" json:"product,omitempty"`
+	BoardVendor string `protobuf:"bytes,3,opt,name=board_vendor,json=boardVendor,proto3" json:"board_vendor,omitempty"`
+	Bios        string `protobuf:"bytes,4,opt,name=bios,proto3" json:"bios,omitempty"`
+	Hypervisor  bool   `protobuf:"varint,5,opt,name=hypervisor,proto3" json:"hypervisor,omitempty"`
+	// CPUVendor and CPUModel are vendor_id and model name of /proc/cpuinfo.
+	CpuVendor string `protobuf:"bytes,6,opt,name=cpu_vendor,json=cpuVendor,proto3" json:"cpu_vendor,omitempty"`
+	CpuModel  string `protobuf:"bytes,7,opt,name=cpu_model,json=cpuModel,proto3" json:"cpu_model,omitempty"`
+	// CPULevel is n of the highest x86-64-vn whose features are all there; 0 on another
+	// architecture. CPUFlags identifies the set of features: equal sets, equal texts.
+	CpuLevel  int64  `protobuf:"varint,8,opt,name=cpu_level,json=cpuLevel,proto3" json:"cpu_level,omitempty"`
+	CpuFlags  string `protobuf:"bytes,9,opt,name=cpu_flags,json=cpuFlags,proto3" json:"cpu_flags,omitempty"`
+	Microcode string `protobuf:"bytes,10,opt,name=microcode,proto3" json:"microcode,omitempty"`
+	// Virtualization: the CPU offers what KVM needs (vmx or svm).
+	Virtualization bool `protobuf:"varint,11,opt,name=virtualization,proto3" json:"virtualization,omitempty"`
+	// NewestKernel is the newest installed kernel; another than System.Kernel waits for a reboot.
+	NewestKernel string `protobuf:"bytes,12,opt,name=newest_kernel,json=newestKernel,proto3" json:"newest_kernel,omitempty"`
+	// IPMI: the kernel has found a BMC (/dev/ipmi0).
+	Ipmi          bool `protobuf:"varint,13,opt,name=ipmi,proto3" json:"ipmi,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hardware) Reset() {
+	*x = Hardware{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hardware) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hardware) ProtoMessage() {}
+
+func (x *Hardware) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hardware.ProtoReflect.Descriptor instead.
+func (*Hardware) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Hardware) GetVendor() string {
+	if x != nil {
+		return x.Vendor
+	}
+	return ""
+}
+
+func (x *Hardware) GetProduct() string {
+	if x != nil {
+		return x.Product
+	}
+	return ""
+}
+
+func (x *Hardware) GetBoardVendor() string {
+	if x != nil {
+		return x.BoardVendor
+	}
+	return ""
+}
+
+func (x *Hardware) GetBios() string {
+	if x != nil {
+		return x.Bios
+	}
+	return ""
+}
+
+func (x *Hardware) GetHypervisor() bool {
+	if x != nil {
+		return x.Hypervisor
+	}
+	return false
+}
+
+func (x *Hardware) GetCpuVendor() string {
+	if x != nil {
+		return x.CpuVendor
+	}
+	return ""
+}
+
+func (x *Hardware) GetCpuModel() string {
+	if x != nil {
+		return x.CpuModel
+	}
+	return ""
+}
+
+func (x *Hardware) GetCpuLevel() int64 {
+	if x != nil {
+		return x.CpuLevel
+	}
+	return 0
+}
+
+func (x *Hardware) GetCpuFlags() string {
+	if x != nil {
+		return x.CpuFlags
+	}
+	return ""
+}
+
+func (x *Hardware) GetMicrocode() string {
+	if x != nil {
+		return x.Microcode
+	}
+	return ""
+}
+
+func (x *Hardware) GetVirtualization() bool {
+	if x != nil {
+		return x.Virtualization
+	}
+	return false
+}
+
+func (x *Hardware) GetNewestKernel() string {
+	if x != nil {
+		return x.NewestKernel
+	}
+	return ""
+}
+
+func (x *Hardware) GetIpmi() bool {
+	if x != nil {
+		return x.Ipmi
+	}
+	return false
+}
+
+// Unit is a unit of systemd. Those that are not installed are not listed.
+type Unit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name is without .service.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Active is active, inactive, failed, activating or deactivating; Sub is finer: running,
+	// dead, exited, auto-restart.
+	Active string `protobuf:"bytes,2,opt,name=active,proto3" json:"active,omitempty"`
+	Sub    string `protobuf:"bytes,3,opt,name=sub,proto3" json:"sub,omitempty"`
+	// Enabled is enabled, disabled, static or masked.
+	Enabled string `protobuf:"bytes,4,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Restarts is how often systemd restarted it by itself.
+	Restarts      int64 `protobuf:"varint,5,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unit) Reset() {
+	*x = Unit{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unit) ProtoMessage() {}
+
+func (x *Unit) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unit.ProtoReflect.Descriptor instead.
+func (*Unit) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Unit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Unit) GetActive() string {
+	if x != nil {
+		return x.Active
+	}
+	return ""
+}
+
+func (x *Unit) GetSub() string {
+	if x != nil {
+		return x.Sub
+	}
+	return ""
+}
+
+func (x *Unit) GetEnabled() string {
+	if x != nil {
+		return x.Enabled
+	}
+	return ""
+}
+
+func (x *Unit) GetRestarts() int64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+// Interface is a network interface of the node.
+type Interface struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind  string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// State is operstate: up, down, lowerlayerdown, unknown. Carrier: there is a signal.
+	State   string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Carrier bool   `protobuf:"varint,4,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	// Speed is in Mbit/s, 0 if not known; FullDuplex is meaningful where it is not.
+	Speed      int64 `protobuf:"varint,5,opt,name=speed,proto3" json:"speed,omitempty"`
+	FullDuplex bool  `protobuf:"varint,6,opt,name=full_duplex,json=fullDuplex,proto3" json:"full_duplex,omitempty"`
+	// MTU is in bytes.
+	Mtu int64 `protobuf:"varint,7,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	// Addresses are address/prefix, sorted, without link-local ones.
+	Addresses []string `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// Lower are the interfaces it is built on, sorted: a bond's slaves, a bridge's ports
+	// without those of guests, a VLAN's parent.
+	Lower []string `protobuf:"bytes,9,rep,name=lower,proto3" json:"lower,omitempty"`
+	// Physical are the physical interfaces that finally carry it, sorted; itself if it is one.
+	Physical []string `protobuf:"bytes,10,rep,name=physical,proto3" json:"physical,omitempty"`
+	// BondMode is active-backup, 802.3ad, …; BondActive the slave in use, where only one is.
+	// Both are empty unless Kind is bond.
+	BondMode   string `protobuf:"bytes,11,opt,name=bond_mode,json=bondMode,proto3" json:"bond_mode,omitempty"`
+	BondActive string `protobuf:"bytes,12,opt,name=bond_active,json=bondActive,proto3" json:"bond_active,omitempty"`
+	// VLAN is the VLAN's number, 0 unless Kind is vlan.
+	Vlan int64 `protobuf:"varint,13,opt,name=vlan,proto3" json:"vlan,omitempty"`
+	// Gateway: the default route leaves here.
+	Gateway bool `protobuf:"varint,14,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// CarrierChanges counts how often the signal came or went since the interface exists.
+	CarrierChanges int64 `protobuf:"varint,15,opt,name=carrier_changes,json=carrierChanges,proto3" json:"carrier_changes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Interface) Reset() {
+	*x = Interface{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Interface) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Interface) ProtoMessage() {}
+
+func (x *Interface) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Interface.ProtoReflect.Descriptor instead.
+func (*Interface) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Interface) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Interface) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Interface) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Interface) GetCarrier() bool {
+	if x != nil {
+		return x.Carrier
+	}
+	return false
+}
+
+func (x *Interface) GetSpeed() int64 {
+	if x != nil {
+		return x.Speed
+	}
+	return 0
+}
+
+func (x *Interface) GetFullDuplex() bool {
+	if x != nil {
+		return x.FullDuplex
+	}
+	return false
+}
+
+func (x *Interface) GetMtu() int64 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *Interface) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Interface) GetLower() []string {
+	if x != nil {
+		return x.Lower
+	}
+	return nil
+}
+
+func (x *Interface) GetPhysical() []string {
+	if x != nil {
+		return x.Physical
+	}
+	return nil
+}
+
+func (x *Interface) GetBondMode() string {
+	if x != nil {
+		return x.BondMode
+	}
+	return ""
+}
+
+func (x *Interface) GetBondActive() string {
+	if x != nil {
+		return x.BondActive
+	}
+	return ""
+}
+
+func (x *Interface) GetVlan() int64 {
+	if x != nil {
+		return x.Vlan
+	}
+	return 0
+}
+
+func (x *Interface) GetGateway() bool {
+	if x != nil {
+		return x.Gateway
+	}
+	return false
+}
+
+func (x *Interface) GetCarrierChanges() int64 {
+	if x != nil {
+		return x.CarrierChanges
+	}
+	return 0
+}
+
+// Membership is the cluster that the node is in, or what another needs to form one with it.
+type Membership struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Clustered: corosync.conf exists, in /etc/corosync or in pmxcfs. A node without it
+	// stands alone, and pmxcfs is then always writable.
+	Clustered bool `protobuf:"varint,1,opt,name=clustered,proto3" json:"clustered,omitempty"`
+	// ClusterName, Quorate and Members are of /etc/pve/.members; a node that stands alone has none.
+	ClusterName string `protobuf:"bytes,2,opt,name=cluster_name,json=clusterName,proto3" json:"cluster_name,omitempty"`
+	Quorate     bool   `protobuf:"varint,3,opt,name=quorate,proto3" json:"quorate,omitempty"`
+	// By id.
+	Members []*PmxcfsMember `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
+	// RootKeys are root's public SSH keys (/root/.ssh/id_*.pub), HostKeys those of the node's
+	// SSH server (/etc/ssh/ssh_host_*_key.pub), each as "TYPE BASE64", sorted. Public ones only.
+	RootKeys      []string `protobuf:"bytes,5,rep,name=root_keys,json=rootKeys,proto3" json:"root_keys,omitempty"`
+	HostKeys      []string `protobuf:"bytes,6,rep,name=host_keys,json=hostKeys,proto3" json:"host_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Membership) Reset() {
+	*x = Membership{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Membership) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Membership) ProtoMessage() {}
+
+func (x *Membership) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Membership.ProtoReflect.Descriptor instead.
+func (*Membership) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Membership) GetClustered() bool {
+	if x != nil {
+		return x.Clustered
+	}
+	return false
+}
+
+func (x *Membership) GetClusterName() string {
+	if x != nil {
+		return x.ClusterName
+	}
+	return ""
+}
+
+func (x *Membership) GetQuorate() bool {
+	if x != nil {
+		return x.Quorate
+	}
+	return false
+}
+
+func (x *Membership) GetMembers() []*PmxcfsMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Membership) GetRootKeys() []string {
+	if x != nil {
+		return x.RootKeys
+	}
+	return nil
+}
+
+func (x *Membership) GetHostKeys() []string {
+	if x != nil {
+		return x.HostKeys
+	}
+	return nil
+}
+
+// PmxcfsMember is a node as /etc/pve/.members lists it.
+type PmxcfsMember struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name   string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Online bool                   `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
+	// Address is what the other nodes reach it by, empty until the node has told.
+	Address       string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PmxcfsMember) Reset() {
+	*x = PmxcfsMember{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PmxcfsMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PmxcfsMember) ProtoMessage() {}
+
+func (x *PmxcfsMember) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PmxcfsMember.ProtoReflect.Descriptor instead.
+func (*PmxcfsMember) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PmxcfsMember) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *PmxcfsMember) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PmxcfsMember) GetOnline() bool {
+	if x != nil {
+		return x.Online
+	}
+	return false
+}
+
+func (x *PmxcfsMember) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// LocalStorage is a storage of /etc/pve/storage.cfg, and whether this node has it. The
+// files say so, and not pvesm: it asks every storage in turn and hangs on a dead one.
+type LocalStorage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Type is dir, nfs, lvm, zfspool, rbd, iscsi, …
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// Shared: the type is shared by nature, or shared 1 is set.
+	Shared   bool `protobuf:"varint,3,opt,name=shared,proto3" json:"shared,omitempty"`
+	Disabled bool `protobuf:"varint,4,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// Nodes are those it is restricted to, in the file's order; empty means all.
+	Nodes []string `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Content is what it may hold, in the file's order: images, rootdir, backup, iso, …
+	Content []string `protobuf:"bytes,6,rep,name=content,proto3" json:"content,omitempty"`
+	// Path is where its files are, empty for a block storage.
+	Path string `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`
+	// Server and Export name its origin: server and export of NFS, server and share of CIFS,
+	// portal and target of iSCSI, monhost and pool of Ceph.
+	Server string `protobuf:"bytes,8,opt,name=server,proto3" json:"server,omitempty"`
+	Export string `protobuf:"bytes,9,opt,name=export,proto3" json:"export,omitempty"`
+	// Mounted is what is mounted at Path itself: its source, 10.0.0.9:/srv/nas; empty if
+	// nothing is, and files then lie in the node's own file system.
+	Mounted string `protobuf:"bytes,10,opt,name=mounted,proto3" json:"mounted,omitempty"`
+	// MountedType is the type of that file system: nfs4, ext4, zfs, …
+	MountedType string `protobuf:"bytes,11,opt,name=mounted_type,json=mountedType,proto3" json:"mounted_type,omitempty"`
+	// IsMountpoint is is_mountpoint of a dir storage: Proxmox refuses it unless mounted.
+	IsMountpoint  bool `protobuf:"varint,12,opt,name=is_mountpoint,json=isMountpoint,proto3" json:"is_mountpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocalStorage) Reset() {
+	*x = LocalStorage{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocalStorage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocalStorage) ProtoMessage() {}
+
+func (x *LocalStorage) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocalStorage.ProtoReflect.Descriptor instead.
+func (*LocalStorage) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LocalStorage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LocalStorage) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *LocalStorage) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
+func (x *LocalStorage) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *LocalStorage) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *LocalStorage) GetContent() []string {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *LocalStorage) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LocalStorage) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *LocalStorage) GetExport() string {
+	if x != nil {
+		return x.Export
+	}
+	return ""
+}
+
+func (x *LocalStorage) GetMounted() string {
+	if x != nil {
+		return x.Mounted
+	}
+	return ""
+}
+
+func (x *LocalStorage) GetMountedType() string {
+	if x != nil {
+		return x.MountedType
+	}
+	return ""
+}
+
+func (x *LocalStorage) GetIsMountpoint() bool {
+	if x != nil {
+		return x.IsMountpoint
+	}
+	return false
+}
+
+// Replication is a job that copies a guest's ZFS volumes to another node again and again.
+// It is not shared storage: what was written since the last run is lost with the node.
+type Replication struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID is the job's, e.g. 100-0.
+	Id  string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sid string `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
+	// Target is the node that gets the copies.
+	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	// Schedule is a calendar event of systemd's kind; empty means */15.
+	Schedule string `protobuf:"bytes,4,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Disabled bool   `protobuf:"varint,5,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// LastSync is when the last run that succeeded began; zero if none did. Failures is how
+	// often it has failed since, Error why.
+	LastSync      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_sync,json=lastSync,proto3" json:"last_sync,omitempty"`
+	Failures      int64                  `protobuf:"varint,7,opt,name=failures,proto3" json:"failures,omitempty"`
+	Error         string                 `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replication) Reset() {
+	*x = Replication{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replication) ProtoMessage() {}
+
+func (x *Replication) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replication.ProtoReflect.Descriptor instead.
+func (*Replication) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Replication) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Replication) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+func (x *Replication) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Replication) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Replication) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Replication) GetLastSync() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSync
+	}
+	return nil
+}
+
+func (x *Replication) GetFailures() int64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Replication) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// LocalCeph is the Ceph cluster as this node sees it.
+type LocalCeph struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Configured: /etc/pve/ceph.conf or /etc/ceph/ceph.conf names a cluster. All else is empty without.
+	Configured bool `protobuf:"varint,1,opt,name=configured,proto3" json:"configured,omitempty"`
+	// fsid
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// PublicNetworks and ClusterNetworks are public_network and cluster_network, in the
+	// file's order. Without the latter all traffic uses the former.
+	PublicNetworks  []string `protobuf:"bytes,3,rep,name=public_networks,json=publicNetworks,proto3" json:"public_networks,omitempty"`
+	ClusterNetworks []string `protobuf:"bytes,4,rep,name=cluster_networks,json=clusterNetworks,proto3" json:"cluster_networks,omitempty"`
+	// Asked is when Ceph last answered; what follows is of then.
+	Asked *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=asked,proto3" json:"asked,omitempty"`
+	// Health is HEALTH_OK, HEALTH_WARN or HEALTH_ERR. Checks are the codes why, sorted: OSD_DOWN, …
+	Health string   `protobuf:"bytes,6,opt,name=health,proto3" json:"health,omitempty"`
+	Checks []string `protobuf:"bytes,7,rep,name=checks,proto3" json:"checks,omitempty"`
+	// Monitors is how many there are, MonitorsQuorate how many agree.
+	Monitors        int64 `protobuf:"varint,8,opt,name=monitors,proto3" json:"monitors,omitempty"`
+	MonitorsQuorate int64 `protobuf:"varint,9,opt,name=monitors_quorate,json=monitorsQuorate,proto3" json:"monitors_quorate,omitempty"`
+	// StretchMode: it is laid out for two sites and a tiebreaker.
+	StretchMode bool `protobuf:"varint,10,opt,name=stretch_mode,json=stretchMode,proto3" json:"stretch_mode,omitempty"`
+	// Those with OSDs, by name.
+	Hosts []*CephHost `protobuf:"bytes,11,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	// By name.
+	Pools []*CephPool `protobuf:"bytes,12,rep,name=pools,proto3" json:"pools,omitempty"`
+	// Degraded and Misplaced count objects with too few copies, and with copies elsewhere
+	// than they belong. Recovery is how fast Ceph repairs that, in bytes a second.
+	Degraded  int64 `protobuf:"varint,13,opt,name=degraded,proto3" json:"degraded,omitempty"`
+	Misplaced int64 `protobuf:"varint,14,opt,name=misplaced,proto3" json:"misplaced,omitempty"`
+	Recovery  int64 `protobuf:"varint,15,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	// Total and Used are bytes of all OSDs, copies counted.
+	Total int64 `protobuf:"varint,16,opt,name=total,proto3" json:"total,omitempty"`
+	Used  int64 `protobuf:"varint,17,opt,name=used,proto3" json:"used,omitempty"`
+	// Flags are those set on the OSD map that matter to maintenance: noout, norebalance, …
+	Flags         []string `protobuf:"bytes,18,rep,name=flags,proto3" json:"flags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocalCeph) Reset() {
+	*x = LocalCeph{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocalCeph) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocalCeph) ProtoMessage() {}
+
+func (x *LocalCeph) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocalCeph.ProtoReflect.Descriptor instead.
+func (*LocalCeph) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *LocalCeph) GetConfigured() bool {
+	if x != nil {
+		return x.Configured
+	}
+	return false
+}
+
+func (x *LocalCeph) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LocalCeph) GetPublicNetworks() []string {
+	if x != nil {
+		return x.PublicNetworks
+	}
+	return nil
+}
+
+func (x *LocalCeph) GetClusterNetworks() []string {
+	if x != nil {
+		return x.ClusterNetworks
+	}
+	return nil
+}
+
+func (x *LocalCeph) GetAsked() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *LocalCeph) GetHealth() string {
+	if x != nil {
+		return x.Health
+	}
+	return ""
+}
+
+func (x *LocalCeph) GetChecks() []string {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *LocalCeph) GetMonitors() int64 {
+	if x != nil {
+		return x.Monitors
+	}
+	return 0
+}
+
+func (x *LocalCeph) GetMonitorsQuorate() int64 {
+	if x != nil {
+		return x.MonitorsQuorate
+	}
+	return 0
+}
+
+func (x *LocalCeph) GetStretchMode() bool {
+	if x != nil {
+		return x.StretchMode
+	}
+	return false
+}
+
+func (x *LocalCeph) GetHosts() []*CephHost {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *LocalCeph) GetPools() []*CephPool {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *LocalCeph) GetDegraded() int64 {
+	if x != nil {
+		return x.Degraded
+	}
+	return 0
+}
+
+func (x *LocalCeph) GetMisplaced() int64 {
+	if x != nil {
+		return x.Misplaced
+	}
+	return 0
+}
+
+func (x *LocalCeph) GetRecovery() int64 {
+	if x != nil {
+		return x.Recovery
+	}
+	return 0
+}
+
+func (x *LocalCeph) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *LocalCeph) GetUsed() int64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *LocalCeph) GetFlags() []string {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+// CephHost is a node's share of a Ceph cluster.
+type CephHost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// OSDs is how many are on it, Up how many run, In how many hold data.
+	Osds int64 `protobuf:"varint,2,opt,name=osds,proto3" json:"osds,omitempty"`
+	Up   int64 `protobuf:"varint,3,opt,name=up,proto3" json:"up,omitempty"`
+	In   int64 `protobuf:"varint,4,opt,name=in,proto3" json:"in,omitempty"`
+	// FillMax is how full its fullest OSD is, from 0 to 1.
+	FillMax       float64 `protobuf:"fixed64,5,opt,name=fill_max,json=fillMax,proto3" json:"fill_max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CephHost) Reset() {
+	*x = CephHost{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CephHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CephHost) ProtoMessage() {}
+
+func (x *CephHost) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CephHost.ProtoReflect.Descriptor instead.
+func (*CephHost) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CephHost) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CephHost) GetOsds() int64 {
+	if x != nil {
+		return x.Osds
+	}
+	return 0
+}
+
+func (x *CephHost) GetUp() int64 {
+	if x != nil {
+		return x.Up
+	}
+	return 0
+}
+
+func (x *CephHost) GetIn() int64 {
+	if x != nil {
+		return x.In
+	}
+	return 0
+}
+
+func (x *CephHost) GetFillMax() float64 {
+	if x != nil {
+		return x.FillMax
+	}
+	return 0
+}
+
+// CephPool is a pool of a Ceph cluster.
+type CephPool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Size is how many copies there should be, MinSize how many there must be to write.
+	Size    int64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	MinSize int64 `protobuf:"varint,3,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`
+	// Erasure: Size counts pieces of an erasure code, not copies.
+	Erasure bool `protobuf:"varint,4,opt,name=erasure,proto3" json:"erasure,omitempty"`
+	// Rule is the number of its CRUSH rule.
+	Rule          int64 `protobuf:"varint,5,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CephPool) Reset() {
+	*x = CephPool{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CephPool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CephPool) ProtoMessage() {}
+
+func (x *CephPool) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CephPool.ProtoReflect.Descriptor instead.
+func (*CephPool) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CephPool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CephPool) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *CephPool) GetMinSize() int64 {
+	if x != nil {
+		return x.MinSize
+	}
+	return 0
+}
+
+func (x *CephPool) GetErasure() bool {
+	if x != nil {
+		return x.Erasure
+	}
+	return false
+}
+
+func (x *CephPool) GetRule() int64 {
+	if x != nil {
+		return x.Rule
+	}
+	return 0
+}
+
+// LocalFencing is what the cluster's files say of fencing beyond the watchdog.
+type LocalFencing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Mode is fencing of /etc/pve/datacenter.cfg: watchdog, hardware or both; empty if
+	// unset, which means watchdog.
+	Mode string `protobuf:"bytes,1,opt,name=mode,proto3" json:"mode,omitempty"`
+	// Configured: /etc/pve/ha/fence.cfg exists and is not empty. Devices are the names of
+	// the devices in it, in the file's order.
+	Configured    bool      `protobuf:"varint,2,opt,name=configured,proto3" json:"configured,omitempty"`
+	Devices       []string  `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	Sbd           *LocalSBD `protobuf:"bytes,4,opt,name=sbd,proto3" json:"sbd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocalFencing) Reset() {
+	*x = LocalFencing{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocalFencing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocalFencing) ProtoMessage() {}
+
+func (x *LocalFencing) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocalFencing.ProtoReflect.Descriptor instead.
+func (*LocalFencing) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *LocalFencing) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *LocalFencing) GetConfigured() bool {
+	if x != nil {
+		return x.Configured
+	}
+	return false
+}
+
+func (x *LocalFencing) GetDevices() []string {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *LocalFencing) GetSbd() *LocalSBD {
+	if x != nil {
+		return x.Sbd
+	}
+	return nil
+}
+
+// LocalSBD is storage-based death: nodes that talk through slots on a shared disk.
+type LocalSBD struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Configured: SBD_DEVICE of /etc/default/sbd names a device. Running: its process exists.
+	Configured bool `protobuf:"varint,1,opt,name=configured,proto3" json:"configured,omitempty"`
+	Running    bool `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
+	// By path.
+	Devices       []*SBDDevice `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocalSBD) Reset() {
+	*x = LocalSBD{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocalSBD) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocalSBD) ProtoMessage() {}
+
+func (x *LocalSBD) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocalSBD.ProtoReflect.Descriptor instead.
+func (*LocalSBD) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *LocalSBD) GetConfigured() bool {
+	if x != nil {
+		return x.Configured
+	}
+	return false
+}
+
+func (x *LocalSBD) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
+func (x *LocalSBD) GetDevices() []*SBDDevice {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+// SBDDevice is a disk that SBD uses.
+type SBDDevice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Error is why the disk could not be read; all else is empty then.
+	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	// TimeoutWatchdog and TimeoutMsgwait are of its header.
+	TimeoutWatchdog *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout_watchdog,json=timeoutWatchdog,proto3" json:"timeout_watchdog,omitempty"`
+	TimeoutMsgwait  *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout_msgwait,json=timeoutMsgwait,proto3" json:"timeout_msgwait,omitempty"`
+	// In the disk's order
+	Slots         []*SBDSlot `protobuf:"bytes,5,rep,name=slots,proto3" json:"slots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SBDDevice) Reset() {
+	*x = SBDDevice{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SBDDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SBDDevice) ProtoMessage() {}
+
+func (x *SBDDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SBDDevice.ProtoReflect.Descriptor instead.
+func (*SBDDevice) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SBDDevice) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SBDDevice) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *SBDDevice) GetTimeoutWatchdog() *durationpb.Duration {
+	if x != nil {
+		return x.TimeoutWatchdog
+	}
+	return nil
+}
+
+func (x *SBDDevice) GetTimeoutMsgwait() *durationpb.Duration {
+	if x != nil {
+		return x.TimeoutMsgwait
+	}
+	return nil
+}
+
+func (x *SBDDevice) GetSlots() []*SBDSlot {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+// SBDSlot is a node's mailbox on the disk.
+type SBDSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Message is clear, or what the node has been told: reset, off, exit, test.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// From is who told it, empty where nobody did.
+	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SBDSlot) Reset() {
+	*x = SBDSlot{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SBDSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SBDSlot) ProtoMessage() {}
+
+func (x *SBDSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SBDSlot.ProtoReflect.Descriptor instead.
+func (*SBDSlot) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SBDSlot) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SBDSlot) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *SBDSlot) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 var File_psw_ha_v1_report_proto protoreflect.FileDescriptor
 
 const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x16psw/ha/v1/report.proto\x12\tpsw.ha.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x04\n" +
+	"\x16psw/ha/v1/report.proto\x12\tpsw.ha.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\b\n" +
 	"\x06Report\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x120\n" +
@@ -1293,7 +3581,20 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\x02ha\x18\v \x01(\v2\x12.psw.ha.v1.LocalHAR\x02ha\x12/\n" +
 	"\arunning\x18\f \x03(\v2\x15.psw.ha.v1.LocalGuestR\arunning\x12;\n" +
 	"\rguest_configs\x18\r \x03(\v2\x16.psw.ha.v1.GuestConfigR\fguestConfigs\x123\n" +
-	"\bfailures\x18\x0e \x03(\v2\x17.psw.ha.v1.ProbeFailureR\bfailures\"<\n" +
+	"\bfailures\x18\x0e \x03(\v2\x17.psw.ha.v1.ProbeFailureR\bfailures\x12&\n" +
+	"\x05clock\x18\x0f \x01(\v2\x10.psw.ha.v1.ClockR\x05clock\x12/\n" +
+	"\bhardware\x18\x10 \x01(\v2\x13.psw.ha.v1.HardwareR\bhardware\x124\n" +
+	"\n" +
+	"interfaces\x18\x11 \x03(\v2\x14.psw.ha.v1.InterfaceR\n" +
+	"interfaces\x12%\n" +
+	"\x05units\x18\x12 \x03(\v2\x0f.psw.ha.v1.UnitR\x05units\x121\n" +
+	"\afencing\x18\x13 \x01(\v2\x17.psw.ha.v1.LocalFencingR\afencing\x123\n" +
+	"\bstorages\x18\x14 \x03(\v2\x17.psw.ha.v1.LocalStorageR\bstorages\x12:\n" +
+	"\freplications\x18\x15 \x03(\v2\x16.psw.ha.v1.ReplicationR\freplications\x12(\n" +
+	"\x04ceph\x18\x16 \x01(\v2\x14.psw.ha.v1.LocalCephR\x04ceph\x125\n" +
+	"\n" +
+	"membership\x18\x17 \x01(\v2\x15.psw.ha.v1.MembershipR\n" +
+	"membership\"<\n" +
 	"\fProbeFailure\x12\x14\n" +
 	"\x05probe\x18\x01 \x01(\tR\x05probe\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xfb\x02\n" +
@@ -1310,7 +3611,7 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\x0epve_ha_version\x18\t \x01(\tR\fpveHaVersion\x12%\n" +
 	"\x0epmxcfs_mounted\x18\n" +
 	" \x01(\bR\rpmxcfsMounted\x12'\n" +
-	"\x0fpmxcfs_writable\x18\v \x01(\bR\x0epmxcfsWritable\"\xcb\x03\n" +
+	"\x0fpmxcfs_writable\x18\v \x01(\bR\x0epmxcfsWritable\"\xb4\x04\n" +
 	"\x05Mount\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x12\n" +
@@ -1328,7 +3629,10 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\x05total\x18\r \x01(\x03R\x05total\x12\x12\n" +
 	"\x04free\x18\x0e \x01(\x03R\x04free\x12\x1a\n" +
 	"\btimeouts\x18\x0f \x01(\x03R\btimeouts\x12+\n" +
-	"\x03rtt\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x03rtt\"\xef\x01\n" +
+	"\x03rtt\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x03rtt\x12\x16\n" +
+	"\x06device\x18\x11 \x01(\tR\x06device\x12#\n" +
+	"\rfilesystem_id\x18\x12 \x01(\tR\ffilesystemId\x12*\n" +
+	"\x05write\x18\x13 \x01(\v2\x14.psw.ha.v1.WriteTestR\x05write\"\xcb\x03\n" +
 	"\bWatchdog\x123\n" +
 	"\adevices\x18\x01 \x03(\v2\x19.psw.ha.v1.WatchdogDeviceR\adevices\x12\x1f\n" +
 	"\vmux_running\x18\x02 \x01(\bR\n" +
@@ -1340,7 +3644,13 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\x06module\x18\x05 \x01(\tR\x06module\x12\x1f\n" +
 	"\vsoft_noboot\x18\x06 \x01(\bR\n" +
 	"softNoboot\x12\x16\n" +
-	"\x06loaded\x18\a \x03(\tR\x06loaded\"\x80\x02\n" +
+	"\x06loaded\x18\a \x03(\tR\x06loaded\x121\n" +
+	"\aoptions\x18\b \x03(\v2\x17.psw.ha.v1.ModuleOptionR\aoptions\x12 \n" +
+	"\vblacklisted\x18\t \x03(\tR\vblacklisted\x123\n" +
+	"\aholders\x18\n" +
+	" \x03(\v2\x19.psw.ha.v1.WatchdogHolderR\aholders\x12)\n" +
+	"\x10runtime_watchdog\x18\v \x01(\tR\x0fruntimeWatchdog\x12%\n" +
+	"\x0eruntime_device\x18\f \x01(\tR\rruntimeDevice\"\xd3\x02\n" +
 	"\x0eWatchdogDevice\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x14\n" +
@@ -1349,7 +3659,11 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\ttime_left\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\btimeLeft\x12\x1a\n" +
 	"\bnowayout\x18\x06 \x01(\bR\bnowayout\x12\x1f\n" +
 	"\vboot_status\x18\a \x01(\x03R\n" +
-	"bootStatus\"\xf7\x02\n" +
+	"bootStatus\x12\x16\n" +
+	"\x06driver\x18\b \x01(\tR\x06driver\x129\n" +
+	"\n" +
+	"pretimeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"pretimeout\"\xaf\x04\n" +
 	"\bCorosync\x12\x18\n" +
 	"\arunning\x18\x01 \x01(\bR\arunning\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\x03R\x06nodeId\x12\x18\n" +
@@ -1363,7 +3677,11 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\amembers\x18\n" +
 	" \x03(\x03R\amembers\x12%\n" +
 	"\x05links\x18\v \x03(\v2\x0f.psw.ha.v1.LinkR\x05links\x12>\n" +
-	"\rtoken_timeout\x18\f \x01(\v2\x19.google.protobuf.DurationR\ftokenTimeout\"\xb4\x02\n" +
+	"\rtoken_timeout\x18\f \x01(\v2\x19.google.protobuf.DurationR\ftokenTimeout\x127\n" +
+	"\tconsensus\x18\r \x01(\v2\x19.google.protobuf.DurationR\tconsensus\x12%\n" +
+	"\x0econfig_version\x18\x0e \x01(\x03R\rconfigVersion\x121\n" +
+	"\x06config\x18\x0f \x01(\v2\x19.psw.ha.v1.CorosyncConfigR\x06config\x12#\n" +
+	"\rqdevice_state\x18\x10 \x01(\tR\fqdeviceState\"\xe8\x02\n" +
 	"\x04Link\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12\x17\n" +
 	"\apeer_id\x18\x02 \x01(\x03R\x06peerId\x12\x12\n" +
@@ -1376,7 +3694,9 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\alatency\x18\t \x01(\v2\x19.google.protobuf.DurationR\alatency\x12:\n" +
 	"\vlatency_max\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"latencyMax\"\xdb\x02\n" +
+	"latencyMax\x12\x1c\n" +
+	"\tinterface\x18\v \x01(\tR\tinterface\x12\x14\n" +
+	"\x05downs\x18\f \x01(\x03R\x05downs\"\x9b\x04\n" +
 	"\aLocalHA\x12\x1f\n" +
 	"\vlrm_running\x18\x01 \x01(\bR\n" +
 	"lrmRunning\x12\x1f\n" +
@@ -1389,7 +3709,15 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\tmaster_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bmasterAt\x12\x1d\n" +
 	"\n" +
 	"node_state\x18\b \x01(\tR\tnodeState\x123\n" +
-	"\x15maintenance_requested\x18\t \x01(\bR\x14maintenanceRequested\"\x82\x01\n" +
+	"\x15maintenance_requested\x18\t \x01(\bR\x14maintenanceRequested\x12\x16\n" +
+	"\x06disarm\x18\n" +
+	" \x01(\tR\x06disarm\x12\x1f\n" +
+	"\vdisarm_mode\x18\v \x01(\tR\n" +
+	"disarmMode\x12\x1a\n" +
+	"\bcommands\x18\f \x01(\x03R\bcommands\x12;\n" +
+	"\vcommands_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"commandsAt\x12,\n" +
+	"\x06failed\x18\x0e \x03(\v2\x14.psw.ha.v1.LRMResultR\x06failed\"\x82\x01\n" +
 	"\n" +
 	"LocalGuest\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x10\n" +
@@ -1403,7 +3731,186 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\bstorages\x18\x04 \x03(\tR\bstorages\x12\x14\n" +
 	"\x05local\x18\x05 \x03(\tR\x05local\x12\x1c\n" +
 	"\tsnapshots\x18\x06 \x01(\x03R\tsnapshots\x12\x17\n" +
-	"\aon_boot\x18\a \x01(\bR\x06onBootB3Z1github.com/casaeureka/psw-ha/proto/psw/ha/v1;hav1b\x06proto3"
+	"\aon_boot\x18\a \x01(\bR\x06onBoot\"\xad\x01\n" +
+	"\tWriteTest\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12-\n" +
+	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12/\n" +
+	"\x05stuck\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05stuck\"P\n" +
+	"\tLRMResult\x12\x10\n" +
+	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1b\n" +
+	"\texit_code\x18\x03 \x01(\x03R\bexitCode\"P\n" +
+	"\fModuleOption\x12\x16\n" +
+	"\x06module\x18\x01 \x01(\tR\x06module\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"T\n" +
+	"\x0eWatchdogHolder\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x18\n" +
+	"\aprocess\x18\x03 \x01(\tR\aprocess\"\xa0\x03\n" +
+	"\x0eCorosyncConfig\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x03R\aversion\x12'\n" +
+	"\x0fcluster_version\x18\x02 \x01(\x03R\x0eclusterVersion\x12!\n" +
+	"\fcluster_name\x18\x03 \x01(\tR\vclusterName\x12\x1c\n" +
+	"\ttransport\x18\x04 \x01(\tR\ttransport\x12\x18\n" +
+	"\asecauth\x18\x05 \x01(\bR\asecauth\x12\x1b\n" +
+	"\tlink_mode\x18\x06 \x01(\tR\blinkMode\x12/\n" +
+	"\x05token\x18\a \x01(\v2\x19.google.protobuf.DurationR\x05token\x12-\n" +
+	"\x05nodes\x18\b \x03(\v2\x17.psw.ha.v1.CorosyncNodeR\x05nodes\x12#\n" +
+	"\rqdevice_model\x18\t \x01(\tR\fqdeviceModel\x12!\n" +
+	"\fqdevice_host\x18\n" +
+	" \x01(\tR\vqdeviceHost\x12+\n" +
+	"\x11qdevice_algorithm\x18\v \x01(\tR\x10qdeviceAlgorithm\"f\n" +
+	"\fCorosyncNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05votes\x18\x03 \x01(\x03R\x05votes\x12\x1c\n" +
+	"\taddresses\x18\x04 \x03(\tR\taddresses\"\xa4\x02\n" +
+	"\x05Clock\x12\"\n" +
+	"\fsynchronized\x18\x01 \x01(\bR\fsynchronized\x121\n" +
+	"\x06offset\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06offset\x126\n" +
+	"\terror_max\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\berrorMax\x12B\n" +
+	"\x0ferror_estimated\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0eerrorEstimated\x12\x16\n" +
+	"\x06daemon\x18\x05 \x01(\tR\x06daemon\x12\x16\n" +
+	"\x06source\x18\x06 \x01(\tR\x06source\x12\x18\n" +
+	"\astratum\x18\a \x01(\x03R\astratum\"\x88\x03\n" +
+	"\bHardware\x12\x16\n" +
+	"\x06vendor\x18\x01 \x01(\tR\x06vendor\x12\x18\n" +
+	"\aproduct\x18\x02 \x01(\tR\aproduct\x12!\n" +
+	"\fboard_vendor\x18\x03 \x01(\tR\vboardVendor\x12\x12\n" +
+	"\x04bios\x18\x04 \x01(\tR\x04bios\x12\x1e\n" +
+	"\n" +
+	"hypervisor\x18\x05 \x01(\bR\n" +
+	"hypervisor\x12\x1d\n" +
+	"\n" +
+	"cpu_vendor\x18\x06 \x01(\tR\tcpuVendor\x12\x1b\n" +
+	"\tcpu_model\x18\a \x01(\tR\bcpuModel\x12\x1b\n" +
+	"\tcpu_level\x18\b \x01(\x03R\bcpuLevel\x12\x1b\n" +
+	"\tcpu_flags\x18\t \x01(\tR\bcpuFlags\x12\x1c\n" +
+	"\tmicrocode\x18\n" +
+	" \x01(\tR\tmicrocode\x12&\n" +
+	"\x0evirtualization\x18\v \x01(\bR\x0evirtualization\x12#\n" +
+	"\rnewest_kernel\x18\f \x01(\tR\fnewestKernel\x12\x12\n" +
+	"\x04ipmi\x18\r \x01(\bR\x04ipmi\"z\n" +
+	"\x04Unit\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06active\x18\x02 \x01(\tR\x06active\x12\x10\n" +
+	"\x03sub\x18\x03 \x01(\tR\x03sub\x12\x18\n" +
+	"\aenabled\x18\x04 \x01(\tR\aenabled\x12\x1a\n" +
+	"\brestarts\x18\x05 \x01(\x03R\brestarts\"\x91\x03\n" +
+	"\tInterface\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x18\n" +
+	"\acarrier\x18\x04 \x01(\bR\acarrier\x12\x14\n" +
+	"\x05speed\x18\x05 \x01(\x03R\x05speed\x12\x1f\n" +
+	"\vfull_duplex\x18\x06 \x01(\bR\n" +
+	"fullDuplex\x12\x10\n" +
+	"\x03mtu\x18\a \x01(\x03R\x03mtu\x12\x1c\n" +
+	"\taddresses\x18\b \x03(\tR\taddresses\x12\x14\n" +
+	"\x05lower\x18\t \x03(\tR\x05lower\x12\x1a\n" +
+	"\bphysical\x18\n" +
+	" \x03(\tR\bphysical\x12\x1b\n" +
+	"\tbond_mode\x18\v \x01(\tR\bbondMode\x12\x1f\n" +
+	"\vbond_active\x18\f \x01(\tR\n" +
+	"bondActive\x12\x12\n" +
+	"\x04vlan\x18\r \x01(\x03R\x04vlan\x12\x18\n" +
+	"\agateway\x18\x0e \x01(\bR\agateway\x12'\n" +
+	"\x0fcarrier_changes\x18\x0f \x01(\x03R\x0ecarrierChanges\"\xd4\x01\n" +
+	"\n" +
+	"Membership\x12\x1c\n" +
+	"\tclustered\x18\x01 \x01(\bR\tclustered\x12!\n" +
+	"\fcluster_name\x18\x02 \x01(\tR\vclusterName\x12\x18\n" +
+	"\aquorate\x18\x03 \x01(\bR\aquorate\x121\n" +
+	"\amembers\x18\x04 \x03(\v2\x17.psw.ha.v1.PmxcfsMemberR\amembers\x12\x1b\n" +
+	"\troot_keys\x18\x05 \x03(\tR\brootKeys\x12\x1b\n" +
+	"\thost_keys\x18\x06 \x03(\tR\bhostKeys\"d\n" +
+	"\fPmxcfsMember\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06online\x18\x03 \x01(\bR\x06online\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\"\xc0\x02\n" +
+	"\fLocalStorage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
+	"\x06shared\x18\x03 \x01(\bR\x06shared\x12\x1a\n" +
+	"\bdisabled\x18\x04 \x01(\bR\bdisabled\x12\x14\n" +
+	"\x05nodes\x18\x05 \x03(\tR\x05nodes\x12\x18\n" +
+	"\acontent\x18\x06 \x03(\tR\acontent\x12\x12\n" +
+	"\x04path\x18\a \x01(\tR\x04path\x12\x16\n" +
+	"\x06server\x18\b \x01(\tR\x06server\x12\x16\n" +
+	"\x06export\x18\t \x01(\tR\x06export\x12\x18\n" +
+	"\amounted\x18\n" +
+	" \x01(\tR\amounted\x12!\n" +
+	"\fmounted_type\x18\v \x01(\tR\vmountedType\x12#\n" +
+	"\ris_mountpoint\x18\f \x01(\bR\fisMountpoint\"\xea\x01\n" +
+	"\vReplication\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x12\x1a\n" +
+	"\bschedule\x18\x04 \x01(\tR\bschedule\x12\x1a\n" +
+	"\bdisabled\x18\x05 \x01(\bR\bdisabled\x127\n" +
+	"\tlast_sync\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\blastSync\x12\x1a\n" +
+	"\bfailures\x18\a \x01(\x03R\bfailures\x12\x14\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"\xc7\x04\n" +
+	"\tLocalCeph\x12\x1e\n" +
+	"\n" +
+	"configured\x18\x01 \x01(\bR\n" +
+	"configured\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12'\n" +
+	"\x0fpublic_networks\x18\x03 \x03(\tR\x0epublicNetworks\x12)\n" +
+	"\x10cluster_networks\x18\x04 \x03(\tR\x0fclusterNetworks\x120\n" +
+	"\x05asked\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05asked\x12\x16\n" +
+	"\x06health\x18\x06 \x01(\tR\x06health\x12\x16\n" +
+	"\x06checks\x18\a \x03(\tR\x06checks\x12\x1a\n" +
+	"\bmonitors\x18\b \x01(\x03R\bmonitors\x12)\n" +
+	"\x10monitors_quorate\x18\t \x01(\x03R\x0fmonitorsQuorate\x12!\n" +
+	"\fstretch_mode\x18\n" +
+	" \x01(\bR\vstretchMode\x12)\n" +
+	"\x05hosts\x18\v \x03(\v2\x13.psw.ha.v1.CephHostR\x05hosts\x12)\n" +
+	"\x05pools\x18\f \x03(\v2\x13.psw.ha.v1.CephPoolR\x05pools\x12\x1a\n" +
+	"\bdegraded\x18\r \x01(\x03R\bdegraded\x12\x1c\n" +
+	"\tmisplaced\x18\x0e \x01(\x03R\tmisplaced\x12\x1a\n" +
+	"\brecovery\x18\x0f \x01(\x03R\brecovery\x12\x14\n" +
+	"\x05total\x18\x10 \x01(\x03R\x05total\x12\x12\n" +
+	"\x04used\x18\x11 \x01(\x03R\x04used\x12\x14\n" +
+	"\x05flags\x18\x12 \x03(\tR\x05flags\"m\n" +
+	"\bCephHost\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04osds\x18\x02 \x01(\x03R\x04osds\x12\x0e\n" +
+	"\x02up\x18\x03 \x01(\x03R\x02up\x12\x0e\n" +
+	"\x02in\x18\x04 \x01(\x03R\x02in\x12\x19\n" +
+	"\bfill_max\x18\x05 \x01(\x01R\afillMax\"{\n" +
+	"\bCephPool\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x19\n" +
+	"\bmin_size\x18\x03 \x01(\x03R\aminSize\x12\x18\n" +
+	"\aerasure\x18\x04 \x01(\bR\aerasure\x12\x12\n" +
+	"\x04rule\x18\x05 \x01(\x03R\x04rule\"\x83\x01\n" +
+	"\fLocalFencing\x12\x12\n" +
+	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x1e\n" +
+	"\n" +
+	"configured\x18\x02 \x01(\bR\n" +
+	"configured\x12\x18\n" +
+	"\adevices\x18\x03 \x03(\tR\adevices\x12%\n" +
+	"\x03sbd\x18\x04 \x01(\v2\x13.psw.ha.v1.LocalSBDR\x03sbd\"t\n" +
+	"\bLocalSBD\x12\x1e\n" +
+	"\n" +
+	"configured\x18\x01 \x01(\bR\n" +
+	"configured\x12\x18\n" +
+	"\arunning\x18\x02 \x01(\bR\arunning\x12.\n" +
+	"\adevices\x18\x03 \x03(\v2\x14.psw.ha.v1.SBDDeviceR\adevices\"\xe9\x01\n" +
+	"\tSBDDevice\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12D\n" +
+	"\x10timeout_watchdog\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0ftimeoutWatchdog\x12B\n" +
+	"\x0ftimeout_msgwait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x0etimeoutMsgwait\x12(\n" +
+	"\x05slots\x18\x05 \x03(\v2\x12.psw.ha.v1.SBDSlotR\x05slots\"K\n" +
+	"\aSBDSlot\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04fromB3Z1github.com/casaeureka/psw-ha/proto/psw/ha/v1;hav1b\x06proto3"
 
 var (
 	file_psw_ha_v1_report_proto_rawDescOnce sync.Once
@@ -1417,7 +3924,7 @@ func file_psw_ha_v1_report_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_report_proto_rawDescData
 }
 
-var file_psw_ha_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_psw_ha_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_psw_ha_v1_report_proto_goTypes = []any{
 	(*Report)(nil),                // 0: psw.ha.v1.Report
 	(*ProbeFailure)(nil),          // 1: psw.ha.v1.ProbeFailure
@@ -1430,12 +3937,33 @@ var file_psw_ha_v1_report_proto_goTypes = []any{
 	(*LocalHA)(nil),               // 8: psw.ha.v1.LocalHA
 	(*LocalGuest)(nil),            // 9: psw.ha.v1.LocalGuest
 	(*GuestConfig)(nil),           // 10: psw.ha.v1.GuestConfig
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
+	(*WriteTest)(nil),             // 11: psw.ha.v1.WriteTest
+	(*LRMResult)(nil),             // 12: psw.ha.v1.LRMResult
+	(*ModuleOption)(nil),          // 13: psw.ha.v1.ModuleOption
+	(*WatchdogHolder)(nil),        // 14: psw.ha.v1.WatchdogHolder
+	(*CorosyncConfig)(nil),        // 15: psw.ha.v1.CorosyncConfig
+	(*CorosyncNode)(nil),          // 16: psw.ha.v1.CorosyncNode
+	(*Clock)(nil),                 // 17: psw.ha.v1.Clock
+	(*Hardware)(nil),              // 18: psw.ha.v1.Hardware
+	(*Unit)(nil),                  // 19: psw.ha.v1.Unit
+	(*Interface)(nil),             // 20: psw.ha.v1.Interface
+	(*Membership)(nil),            // 21: psw.ha.v1.Membership
+	(*PmxcfsMember)(nil),          // 22: psw.ha.v1.PmxcfsMember
+	(*LocalStorage)(nil),          // 23: psw.ha.v1.LocalStorage
+	(*Replication)(nil),           // 24: psw.ha.v1.Replication
+	(*LocalCeph)(nil),             // 25: psw.ha.v1.LocalCeph
+	(*CephHost)(nil),              // 26: psw.ha.v1.CephHost
+	(*CephPool)(nil),              // 27: psw.ha.v1.CephPool
+	(*LocalFencing)(nil),          // 28: psw.ha.v1.LocalFencing
+	(*LocalSBD)(nil),              // 29: psw.ha.v1.LocalSBD
+	(*SBDDevice)(nil),             // 30: psw.ha.v1.SBDDevice
+	(*SBDSlot)(nil),               // 31: psw.ha.v1.SBDSlot
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
 }
 var file_psw_ha_v1_report_proto_depIdxs = []int32{
-	11, // 0: psw.ha.v1.Report.taken:type_name -> google.protobuf.Timestamp
-	12, // 1: psw.ha.v1.Report.took:type_name -> google.protobuf.Duration
+	32, // 0: psw.ha.v1.Report.taken:type_name -> google.protobuf.Timestamp
+	33, // 1: psw.ha.v1.Report.took:type_name -> google.protobuf.Duration
 	2,  // 2: psw.ha.v1.Report.system:type_name -> psw.ha.v1.System
 	3,  // 3: psw.ha.v1.Report.mounts:type_name -> psw.ha.v1.Mount
 	4,  // 4: psw.ha.v1.Report.watchdog:type_name -> psw.ha.v1.Watchdog
@@ -1444,25 +3972,60 @@ var file_psw_ha_v1_report_proto_depIdxs = []int32{
 	9,  // 7: psw.ha.v1.Report.running:type_name -> psw.ha.v1.LocalGuest
 	10, // 8: psw.ha.v1.Report.guest_configs:type_name -> psw.ha.v1.GuestConfig
 	1,  // 9: psw.ha.v1.Report.failures:type_name -> psw.ha.v1.ProbeFailure
-	12, // 10: psw.ha.v1.System.uptime:type_name -> google.protobuf.Duration
-	12, // 11: psw.ha.v1.Mount.stuck:type_name -> google.protobuf.Duration
-	12, // 12: psw.ha.v1.Mount.took:type_name -> google.protobuf.Duration
-	12, // 13: psw.ha.v1.Mount.rtt:type_name -> google.protobuf.Duration
-	5,  // 14: psw.ha.v1.Watchdog.devices:type_name -> psw.ha.v1.WatchdogDevice
-	12, // 15: psw.ha.v1.WatchdogDevice.timeout:type_name -> google.protobuf.Duration
-	12, // 16: psw.ha.v1.WatchdogDevice.time_left:type_name -> google.protobuf.Duration
-	7,  // 17: psw.ha.v1.Corosync.links:type_name -> psw.ha.v1.Link
-	12, // 18: psw.ha.v1.Corosync.token_timeout:type_name -> google.protobuf.Duration
-	12, // 19: psw.ha.v1.Link.latency:type_name -> google.protobuf.Duration
-	12, // 20: psw.ha.v1.Link.latency_max:type_name -> google.protobuf.Duration
-	11, // 21: psw.ha.v1.LocalHA.lrm_at:type_name -> google.protobuf.Timestamp
-	11, // 22: psw.ha.v1.LocalHA.master_at:type_name -> google.protobuf.Timestamp
-	11, // 23: psw.ha.v1.LocalGuest.started:type_name -> google.protobuf.Timestamp
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	17, // 10: psw.ha.v1.Report.clock:type_name -> psw.ha.v1.Clock
+	18, // 11: psw.ha.v1.Report.hardware:type_name -> psw.ha.v1.Hardware
+	20, // 12: psw.ha.v1.Report.interfaces:type_name -> psw.ha.v1.Interface
+	19, // 13: psw.ha.v1.Report.units:type_name -> psw.ha.v1.Unit
+	28, // 14: psw.ha.v1.Report.fencing:type_name -> psw.ha.v1.LocalFencing
+	23, // 15: psw.ha.v1.Report.storages:type_name -> psw.ha.v1.LocalStorage
+	24, // 16: psw.ha.v1.Report.replications:type_name -> psw.ha.v1.Replication
+	25, // 17: psw.ha.v1.Report.ceph:type_name -> psw.ha.v1.LocalCeph
+	21, // 18: psw.ha.v1.Report.membership:type_name -> psw.ha.v1.Membership
+	33, // 19: psw.ha.v1.System.uptime:type_name -> google.protobuf.Duration
+	33, // 20: psw.ha.v1.Mount.stuck:type_name -> google.protobuf.Duration
+	33, // 21: psw.ha.v1.Mount.took:type_name -> google.protobuf.Duration
+	33, // 22: psw.ha.v1.Mount.rtt:type_name -> google.protobuf.Duration
+	11, // 23: psw.ha.v1.Mount.write:type_name -> psw.ha.v1.WriteTest
+	5,  // 24: psw.ha.v1.Watchdog.devices:type_name -> psw.ha.v1.WatchdogDevice
+	13, // 25: psw.ha.v1.Watchdog.options:type_name -> psw.ha.v1.ModuleOption
+	14, // 26: psw.ha.v1.Watchdog.holders:type_name -> psw.ha.v1.WatchdogHolder
+	33, // 27: psw.ha.v1.WatchdogDevice.timeout:type_name -> google.protobuf.Duration
+	33, // 28: psw.ha.v1.WatchdogDevice.time_left:type_name -> google.protobuf.Duration
+	33, // 29: psw.ha.v1.WatchdogDevice.pretimeout:type_name -> google.protobuf.Duration
+	7,  // 30: psw.ha.v1.Corosync.links:type_name -> psw.ha.v1.Link
+	33, // 31: psw.ha.v1.Corosync.token_timeout:type_name -> google.protobuf.Duration
+	33, // 32: psw.ha.v1.Corosync.consensus:type_name -> google.protobuf.Duration
+	15, // 33: psw.ha.v1.Corosync.config:type_name -> psw.ha.v1.CorosyncConfig
+	33, // 34: psw.ha.v1.Link.latency:type_name -> google.protobuf.Duration
+	33, // 35: psw.ha.v1.Link.latency_max:type_name -> google.protobuf.Duration
+	32, // 36: psw.ha.v1.LocalHA.lrm_at:type_name -> google.protobuf.Timestamp
+	32, // 37: psw.ha.v1.LocalHA.master_at:type_name -> google.protobuf.Timestamp
+	32, // 38: psw.ha.v1.LocalHA.commands_at:type_name -> google.protobuf.Timestamp
+	12, // 39: psw.ha.v1.LocalHA.failed:type_name -> psw.ha.v1.LRMResult
+	32, // 40: psw.ha.v1.LocalGuest.started:type_name -> google.protobuf.Timestamp
+	32, // 41: psw.ha.v1.WriteTest.at:type_name -> google.protobuf.Timestamp
+	33, // 42: psw.ha.v1.WriteTest.took:type_name -> google.protobuf.Duration
+	33, // 43: psw.ha.v1.WriteTest.stuck:type_name -> google.protobuf.Duration
+	33, // 44: psw.ha.v1.CorosyncConfig.token:type_name -> google.protobuf.Duration
+	16, // 45: psw.ha.v1.CorosyncConfig.nodes:type_name -> psw.ha.v1.CorosyncNode
+	33, // 46: psw.ha.v1.Clock.offset:type_name -> google.protobuf.Duration
+	33, // 47: psw.ha.v1.Clock.error_max:type_name -> google.protobuf.Duration
+	33, // 48: psw.ha.v1.Clock.error_estimated:type_name -> google.protobuf.Duration
+	22, // 49: psw.ha.v1.Membership.members:type_name -> psw.ha.v1.PmxcfsMember
+	32, // 50: psw.ha.v1.Replication.last_sync:type_name -> google.protobuf.Timestamp
+	32, // 51: psw.ha.v1.LocalCeph.asked:type_name -> google.protobuf.Timestamp
+	26, // 52: psw.ha.v1.LocalCeph.hosts:type_name -> psw.ha.v1.CephHost
+	27, // 53: psw.ha.v1.LocalCeph.pools:type_name -> psw.ha.v1.CephPool
+	29, // 54: psw.ha.v1.LocalFencing.sbd:type_name -> psw.ha.v1.LocalSBD
+	30, // 55: psw.ha.v1.LocalSBD.devices:type_name -> psw.ha.v1.SBDDevice
+	33, // 56: psw.ha.v1.SBDDevice.timeout_watchdog:type_name -> google.protobuf.Duration
+	33, // 57: psw.ha.v1.SBDDevice.timeout_msgwait:type_name -> google.protobuf.Duration
+	31, // 58: psw.ha.v1.SBDDevice.slots:type_name -> psw.ha.v1.SBDSlot
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_report_proto_init() }
@@ -1476,7 +4039,7 @@ func file_psw_ha_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_report_proto_rawDesc), len(file_psw_ha_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
