@@ -198,7 +198,8 @@ func nodes(r *request) (any, error) {
 
 // fingerprint is that of the node's certificate, made up.
 func (n *node) fingerprint() string {
-	d := digest("cert a "+n.name) + digest("cert b "+n.name)
+	which := fmt.Sprint(n.name, n.ca, n.certificates)
+	d := digest("cert a "+which) + digest("cert b "+which)
 	var parts []string
 	for k := 0; k < 64; k += 2 {
 		parts = append(parts, strings.ToUpper(d[k:k+2]))

@@ -119,6 +119,20 @@ type node struct {
 	// there: the same as long as it has quorum, and then the copy it had when it lost it.
 	home *pmxcfs
 	fs   *pmxcfs
+	// stopped: corosync and pmxcfs do not run, in the middle of a join. copied is a
+	// corosync.conf that lies in /etc/corosync and that no corosync goes by yet, and joined
+	// the home of that cluster: the node's next start is in it.
+	stopped  bool
+	copied   *conf
+	joined   *pmxcfs
+	join     *command
+	joinStep JoinStep
+	holdJoin JoinStep
+	// ca is the node whose authority signed its certificate, certificates how many it had before.
+	ca           string
+	certificates int
+	apiBack      instant // its API restarts until then
+	known        string  // root's known_hosts
 
 	procs    map[int]*process // guest processes, by VMID
 	nextPID  int
@@ -195,6 +209,12 @@ func (c *Cluster) form(fs *pmxcfs) {
 	if len(k.members) > 0 {
 		fs.ca = k.members[0].name
 	}
+	for _, n := range c.nodes {
+		if n.home == fs {
+			fs.trust(n)
+			n.ca = fs.ca
+		}
+	}
 }
 
 // isolate makes the node what it is after its installation: in no cluster, with a local
@@ -203,7 +223,8 @@ func (n *node) isolate() {
 	n.home = n.c.newHome()
 	n.home.ca = n.name
 	n.home.addStorage(StorageSpec{ID: "local", Type: "dir", Content: []string{"backup", "iso", "vztmpl"}})
-	n.fs, n.conf = n.home, nil
+	n.home.authorized = []string{n.rootKey()}
+	n.fs, n.conf, n.ca = n.home, nil, n.name
 }
 
 func (c *Cluster) newNode(k int, s NodeSpec) *node {

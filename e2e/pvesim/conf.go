@@ -161,12 +161,12 @@ func (n *node) peer(name string) *node {
 	return nil
 }
 
-// install makes a corosync.conf the cluster's: every node with quorum takes it over at
+// install makes a corosync.conf the cluster's: every node of it with quorum takes it over at
 // once, any other when it has quorum again.
 func (f *pmxcfs) install(c *Cluster, k *conf) {
 	f.corosync = k
 	for _, n := range c.nodes {
-		if n.up && n.fs == f && (n.conf != nil || k.member(n.name) != nil) {
+		if n.up && n.fs == f && k.member(n.name) != nil {
 			n.conf = k
 		}
 	}

@@ -128,6 +128,7 @@ func (n *node) die(why string) {
 // that HA does not manage are started.
 func (n *node) comeUp() {
 	n.up, n.booted = true, n.c.now()
+	n.bootIntoCluster()
 	n.c.truth.note(n, nil, "UP")
 	n.adopt([]string{n.name})
 	n.c.membershipChanged()

@@ -35,8 +35,8 @@ func (e *haEnv) Members() []crm.Member {
 	return list
 }
 
-// Refresh always succeeds: pmxcfs is mounted as long as the node is up.
-func (e *haEnv) Refresh() bool { return true }
+// Refresh succeeds as long as pmxcfs is mounted.
+func (e *haEnv) Refresh() bool { return !e.node.stopped }
 
 // writable fails as pmxcfs does without quorum.
 func (e *haEnv) writable() error {

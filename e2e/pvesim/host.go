@@ -135,6 +135,9 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 	}
 	defer h.n.c.unlock()
 	line := strings.Join(append([]string{name}, args...), " ")
+	if name == "pvecm" {
+		return h.await(ctx, name, h.n.pvecm(args))
+	}
 	out, code, stderr, known := h.n.corosyncTool(line)
 	if !known {
 		if name != "ha-manager" || len(args) != 4 || args[0] != "crm-command" || args[1] != "node-maintenance" {
@@ -146,6 +149,28 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 		return []byte(out), &commandError{name: name, stderr: stderr, code: code}
 	}
 	return []byte(out), nil
+}
+
+// await lets a command run to its end. When ctx ends the command is killed, as a child of an
+// agent is that dies. The cluster is locked before and after, not while time passes.
+func (h *Host) await(ctx context.Context, name string, k *command) ([]byte, error) {
+	const look = 200 * time.Millisecond
+	for !k.over() {
+		h.n.c.unlock()
+		err := wait(ctx, h.n.c.clock.real(look))
+		h.n.c.lock()
+		if err != nil && !k.over() {
+			k.killed = true
+			return []byte(k.out.String()), err
+		}
+	}
+	switch {
+	case !k.done:
+		return nil, &fs.PathError{Op: "run", Path: name, Err: errNoPower}
+	case k.code != 0:
+		return []byte(k.out.String()), &commandError{name: name, stderr: k.complaint, code: k.code}
+	}
+	return []byte(k.out.String()), nil
 }
 
 // nodeMaintenance is ha-manager's: it only queues a line for the CRM.
@@ -194,6 +219,13 @@ func (h *Host) lookup(name string) (entry, bool) {
 	switch {
 	case top == "proc":
 		return h.n.proc(rest)
+	case h.n.stopped && (name == "etc/pve" || strings.HasPrefix(name, "etc/pve/")):
+		if name == "etc/pve" { // an empty folder, as nothing is mounted there
+			return folder(0o755)
+		}
+		return entry{}, false
+	case strings.HasPrefix(name, "root/.ssh/"), strings.HasPrefix(name, "etc/ssh/"), name == "etc/pve/priv/authorized_keys", name == "etc/pve/priv/known_hosts":
+		return h.n.sshFile(name)
 	case strings.HasPrefix(name, "etc/pve/local/"):
 		return h.pmxcfs("nodes/" + h.n.name + "/" + strings.TrimPrefix(name, "etc/pve/local/"))
 	case name == "etc/pve":
@@ -208,10 +240,18 @@ func (h *Host) lookup(name string) (entry, bool) {
 func (n *node) system(name string) (entry, bool) {
 	switch name {
 	case "etc/corosync/corosync.conf":
-		if n.conf == nil {
+		switch {
+		case n.conf != nil:
+			return file(n.conf.text())
+		case n.copied != nil:
+			return file(n.copied.text())
+		}
+		return entry{}, false
+	case "etc/corosync/authkey":
+		if n.conf == nil && n.copied == nil {
 			return entry{}, false
 		}
-		return file(n.conf.text())
+		return entry{text: strings.Repeat("\x00", 256), mode: 0o400}, true
 	case "etc/default/pve-ha-manager":
 		return file("# select watchdog module (default is softdog)\n#WATCHDOG_MODULE=ipmi_watchdog\n")
 	case "run/watchdog-mux.active": // a folder that is there while an HA client holds the watchdog

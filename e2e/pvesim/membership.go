@@ -4,24 +4,26 @@ import "slices"
 
 // corosync and pmxcfs: who is there, and who may write.
 
-// related reports whether two nodes' corosyncs would talk to each other if they could: each
-// is in the other's configuration. A node that was removed is in its own, and finds nobody.
+// related reports whether two nodes' corosyncs would talk to each other if they could: both
+// run, and the cluster's configuration has both. A node that was removed finds nobody,
+// whatever its own copy says.
 func related(a, b *node) bool {
-	return a.home == b.home && a.conf.member(b.name) != nil && b.conf.member(a.name) != nil
+	k := a.home.corosync
+	return a.home == b.home && !a.stopped && !b.stopped && a.conf != nil && b.conf != nil && k.member(b.name) != nil && k.member(a.name) != nil
 }
 
 // linkUp reports whether packets of a corosync link arrive, both there and back: a link
 // that is cut one way gets no answer to its pings and is down at both ends. It is down a
 // second or two after the other end is gone, long before the membership changes.
 func linkUp(a, b *node, link int) bool {
-	return a.up && b.up && a.group == b.group && a.conf != nil && link < a.conf.links && related(a, b) &&
+	return a.up && b.up && a.group == b.group && related(a, b) && link < a.conf.links &&
 		!a.c.faults.links.cut(link, a, b) && !a.c.faults.links.cut(link, b, a)
 }
 
 // joined reports whether corosync on two nodes can talk over any link.
 func joined(a, b *node) bool {
 	if a == b {
-		return a.up
+		return a.up && !a.stopped
 	}
 	for link := range a.entryLinks() {
 		if linkUp(a, b, link) {
@@ -50,7 +52,7 @@ func (c *Cluster) parts() [][]*node {
 	var parts [][]*node
 next:
 	for _, n := range c.nodes {
-		if !n.up || n.conf == nil {
+		if !n.up || n.conf == nil || n.stopped {
 			continue
 		}
 		for k, p := range parts {

@@ -14,9 +14,11 @@ import (
 // pmxcfs is what the nodes share through /etc/pve and through its broadcast key/value
 // store. Nodes with quorum all look at one; a node that loses quorum keeps a copy.
 type pmxcfs struct {
-	corosync   *conf   // corosync.conf; nil if the node is in no cluster
-	access     *access // users and tokens; never changed
-	ca         string  // the node whose authority signs the certificates
+	corosync   *conf    // corosync.conf; nil if the node is in no cluster
+	access     *access  // users and tokens; never changed
+	ca         string   // the node whose authority signs the certificates
+	authorized []string // lines of priv/authorized_keys
+	known      []string // lines of priv/known_hosts
 	guests     map[int]*guestConf
 	storages   []*storage
 	datacenter map[string]string
@@ -49,6 +51,7 @@ func newPmxcfs() *pmxcfs {
 // clone is what a node keeps that is cut off.
 func (f *pmxcfs) clone() *pmxcfs {
 	o := *f
+	o.authorized, o.known = slices.Clone(f.authorized), slices.Clone(f.known)
 	o.guests = make(map[int]*guestConf, len(f.guests))
 	for id, g := range f.guests {
 		o.guests[id] = g.clone()

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -105,14 +104,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (c *Cluster) host(u *url.URL) *node {
-	host := u.Hostname()
-	short, _, _ := strings.Cut(host, ".")
-	for _, n := range c.nodes {
-		if host == n.name || host == n.spec.Address || short == n.name {
-			return n
-		}
-	}
-	return nil
+	return c.machine(u.Hostname())
 }
 
 // exchange is one request and its answer, with the time it takes. An error means that no
@@ -129,10 +121,10 @@ func (c *Cluster) exchange(ctx context.Context, n *node, req *http.Request) (res
 		return response{}, err
 	}
 	c.lock()
-	boot, up := n.boot, n.up
+	boot, up, away := n.boot, n.up, n.up && (n.stopped || c.now() < n.apiBack)
 	var resp response
 	switch {
-	case !up:
+	case !up, away:
 	case fault.status != 0:
 		resp = response{status: fault.status, reason: fault.reason}
 	default:
@@ -144,6 +136,9 @@ func (c *Cluster) exchange(ctx context.Context, n *node, req *http.Request) (res
 			return response{}, err
 		}
 		return response{}, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.EHOSTUNREACH}
+	}
+	if away {
+		return response{}, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	if err := wait(ctx, c.clock.real(resp.delay)); err != nil {
 		return response{}, err
