@@ -11,9 +11,9 @@ import (
 )
 
 var (
-	clusterKeys = []string{"name", "nodes", "qdevice", "rto", "shared_storage"}
+	clusterKeys = []string{"name", "nodes", "qdevice", "rto", "shared_storage", "token_timeout", "networks", "sites", "fencing", "ceph"}
 	qdeviceKeys = []string{"host"}
-	storageKeys = []string{"type", "server", "export", "mount", "options"}
+	storageKeys = []string{"type", "server", "export", "mount", "options", "redundant"}
 )
 
 // clusterNameMax is the longest cluster name Proxmox takes (clustername of its API).
@@ -41,6 +41,7 @@ func (n *network) readCluster(top, management mapping) {
 		n.policy.Cluster.Name = n.policy.Project
 		fields.onlyKnown(clusterKeys)
 		n.readClusterFields(section, fields)
+		n.readClusterParts(fields)
 	} else {
 		n.clusterRead = true
 	}
@@ -88,7 +89,7 @@ func (n *network) readClusterFields(section entry, fields mapping) {
 		c.QDevice = n.readQDevice(q)
 	}
 	if rto, _ := fields.get("rto"); rto.given() {
-		c.RTO = rto.duration()
+		c.RTO = rto.durationUpTo(rtoMax, "3m", "which no failover can be measured against")
 	}
 	nodes, _ := fields.get("nodes")
 	if !nodes.given() {
@@ -117,6 +118,27 @@ func (n *network) readClusterFields(section entry, fields mapping) {
 	n.cluster = nodes.value
 }
 
+// readClusterParts reads what is declared of the cluster beyond its members, which are
+// known by now.
+func (n *network) readClusterParts(fields mapping) {
+	c := &n.policy.Cluster
+	if f, _ := fields.get("token_timeout"); f.given() {
+		c.TokenTimeout = n.readToken(f)
+	}
+	if f, _ := fields.get("networks"); f.given() {
+		c.Networks = n.readNetworks(f)
+	}
+	if f, _ := fields.get("sites"); f.given() {
+		c.Sites = n.readSites(f)
+	}
+	if f, _ := fields.get("fencing"); f.given() {
+		c.Fencing = n.readFencing(f)
+	}
+	if f, _ := fields.get("ceph"); f.given() {
+		c.Ceph = n.readCeph(f)
+	}
+}
+
 func (n *network) readQDevice(e entry) *ha.QDevice {
 	fields, ok := e.mapping()
 	if !ok {
@@ -136,8 +158,9 @@ func (n *network) readQDevice(e entry) *ha.QDevice {
 	return &ha.QDevice{Host: text}
 }
 
-// duration reads a duration such as 3m or 1m30s.
-func (v value) duration() time.Duration {
+// durationUpTo reads a duration such as 3m or 1m30s, up to high. why ends the sentence
+// about one that cannot be meant.
+func (v value) durationUpTo(high time.Duration, example, why string) time.Duration {
 	text, ok := v.text()
 	if !ok {
 		return 0
@@ -150,12 +173,17 @@ func (v value) duration() time.Duration {
 			fix = "add the unit: " + text + "m for minutes, " + text + "s for seconds"
 		}
 		v.src.fault(v.at, fix, "%s is %s, which is no duration", v.path, quote(text))
-	case d <= 0 || d > rtoMax:
-		v.src.fault(v.at, "write a time above zero and up to 24h, e.g. 3m", "%s is %s, which no failover can be measured against", v.path, d)
+	case d <= 0 || d > high:
+		v.src.fault(v.at, "write a time above zero and up to "+short(high)+", e.g. "+example, "%s is %s, %s", v.path, d, why)
 	default:
 		return d
 	}
 	return 0
+}
+
+// short is a duration without the parts that are zero: 24h, not 24h0m0s.
+func short(d time.Duration) string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.String(), "0s"), "0m")
 }
 
 // readStorage reads the shared storage; nil if it cannot be used.
@@ -196,6 +224,9 @@ func (n *network) readStorage(e entry) *ha.SharedStorage {
 			n.src.fault(options.value.at, "separate mount options by commas only, e.g. vers=4.2,nconnect=4", "%s contains blanks", options.path)
 		}
 		s.Options = text
+	}
+	if f, _ := fields.get("redundant"); f.given() {
+		s.Redundant = f.boolean()
 	}
 	return &s
 }

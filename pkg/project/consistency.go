@@ -27,6 +27,14 @@ func (n *network) checkCluster() {
 	}
 	n.checkQDevice()
 	n.checkStorage(protected)
+	n.checkLinks()
+	n.checkSwitches()
+	n.checkSites()
+	n.checkFencing()
+	n.checkBMCs()
+	n.checkNetworks()
+	n.checkToken()
+	n.checkSize(protected)
 }
 
 // protected returns the targets that have ha: true, by name.
@@ -87,4 +95,25 @@ func (n *network) memberAt(host string) (ha.NodeName, bool) {
 		}
 	}
 	return "", false
+}
+
+// sizeMax is the most nodes a cluster has without somebody having thought about it:
+// corosync has no fixed limit, but every node adds to what all of them must agree on.
+const sizeMax = 32
+
+// checkSize gives advice on how many nodes, and how many protected targets, make sense.
+func (n *network) checkSize(protected []string) {
+	if nodes := len(n.policy.Cluster.Nodes); nodes > sizeMax {
+		n.src.note(ha.Notice, n.cluster.at, "consider two clusters", "%s has %d nodes; beyond %d corosync needs a very fast network and care", n.cluster.path, nodes, sizeMax)
+	}
+	const fewMax = 3 // so few may well be critical all
+	movable := 0
+	for _, t := range n.policy.Targets {
+		if t.Type != ha.TargetBare {
+			movable++
+		}
+	}
+	if len(protected) == movable && movable > fewMax && len(n.policy.Cluster.Nodes) > 0 {
+		n.src.note(ha.Notice, n.haAt[protected[0]], "keep ha for what must come back by itself; the rest leaves it room", "every target has ha: true, all %d of them", movable)
+	}
 }

@@ -152,9 +152,15 @@ func printable(s string) string {
 // wrong: people do put passwords where they do not belong.
 var secretWords = []string{"pass", "secret", "token", "credential", "private", "api_key", "apikey"}
 
+// maskable is text in lower case without the words of ours that only look like secrets:
+// corosync's token timeout is none.
+func maskable(text string) string {
+	return strings.ReplaceAll(asciiLower(text), "token_timeout", "corosync_time")
+}
+
 // maskSecret replaces what follows the first key on the line that smells of a secret.
 func maskSecret(line string) string {
-	lower := asciiLower(line)
+	lower := maskable(line)
 	at := -1
 	for _, w := range secretWords {
 		if k := strings.Index(lower, w); k >= 0 && (at < 0 || k < at) {

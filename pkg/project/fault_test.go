@@ -44,7 +44,7 @@ func TestLimitsOnWhatIsRead(t *testing.T) {
 		{"bytes that are no text", "note: \xff\xfe", "network.yml:1:7: this is no UTF-8 text"},
 		{"a NUL", "note: a\x00b", "network.yml:1:8: this is a NUL character"},
 		{"merges without end", merges(), "more than 1000 mappings are merged"},
-		{"a byte order mark is no fault", "\uFEFF" + everything, ""},
+		{"a byte order mark is no fault", "\uFEFFmanagement: {hosts: {node1: {ip: 10.0.0.1}}}", ""},
 	} {
 		_, found := load(fstest.MapFS{"network.yml": {Data: []byte(tt.text)}}, "home")
 		got := renderAll(found)

@@ -17,22 +17,24 @@ const (
 
 // readHardware reads a node's capacity from hardware.yml, as psw-server-inspector writes
 // it: server.cpu.threads (else cores) and server.memory.total_gb. That tool rounds memory
-// to the nearest common size, so 62 GiB read 64. The file only adds to the project, so
+// to the nearest common size, so 62 GiB read 64. Devices are what a target may be bound
+// to. The file only adds to the project, so
 // what is wrong with it is a WARN, and nil means that the capacity is unknown.
-func readHardware(src *source, fsys fs.FS) *ha.Capacity {
+func readHardware(src *source, fsys fs.FS) (*ha.Capacity, []ha.Device) {
 	data, err := readFile(fsys, src.file)
 	if errors.Is(err, errAbsent) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
 		src.warn(place{}, hardwareFix, "%v", err)
-		return nil
+		return nil, nil
 	}
 	defer src.lenient()
 	root, ok := src.parse(data)
 	if !ok {
-		return nil
+		return nil, nil
 	}
+	devices := root.devices()
 	server := root.child("server")
 	cpu, memory := server.child("cpu"), server.child("memory")
 	var c ha.Capacity
@@ -52,9 +54,9 @@ func readHardware(src *source, fsys fs.FS) *ha.Capacity {
 		src.warn(memory.at, hardwareFix, "server.memory has no usable total_gb")
 	}
 	if c == (ha.Capacity{}) {
-		return nil
+		return nil, devices
 	}
-	return &c
+	return &c, devices
 }
 
 const hardwareFix = "run psw-server-inspector again; until then only a running agent knows the node's capacity"

@@ -16,8 +16,8 @@ import (
 var (
 	rootKeys       = []string{"management", "cluster", "shared_storage", "targets"}
 	managementKeys = []string{"gateway", "hosts", "cluster"}
-	hostKeys       = []string{"ip", "roles", "bmc"}
-	bmcKeys        = []string{"address", "secret"}
+	hostKeys       = []string{"ip", "roles", "bmc", "links", "switches", "ups"}
+	bmcKeys        = []string{"address", "secret", "type", "switch"}
 )
 
 // roleProxmox makes a management host a node.
@@ -40,10 +40,28 @@ type network struct {
 	// thirdVote: a qdevice is declared, even if wrongly.
 	thirdVote bool
 	haAt      map[string]place // where a target says ha: true
+	// devicesAt is where a target says what it is bound to.
+	devicesAt map[string]place
+	// Where a host, and what only people know of it, is declared.
+	hostAt                     map[ha.NodeName]place
+	linksAt, switchesAt, bmcAt map[ha.NodeName]entry
+	networkAt                  map[ha.NetworkUse]entry
+	// Where the parts of the cluster are declared.
+	sites, fencing, methods, ceph, token entry
 }
 
-func readNetwork(src *source, fsys fs.FS, project string) ha.Policy {
-	n := &network{src: src, policy: ha.Policy{Project: project}, haAt: map[string]place{}}
+func newNetwork(src *source, project string) *network {
+	return &network{
+		src: src, policy: ha.Policy{Project: project},
+		haAt: map[string]place{}, devicesAt: map[string]place{}, hostAt: map[ha.NodeName]place{},
+		linksAt: map[ha.NodeName]entry{}, switchesAt: map[ha.NodeName]entry{}, bmcAt: map[ha.NodeName]entry{},
+		networkAt: map[ha.NetworkUse]entry{},
+	}
+}
+
+// readNetwork reads network.yml and compares its sections with each other.
+func readNetwork(src *source, fsys fs.FS, project string) *network {
+	n := newNetwork(src, project)
 	data, err := readFile(fsys, networkFile)
 	if err != nil {
 		fix := "make it a readable YAML file"
@@ -51,15 +69,15 @@ func readNetwork(src *source, fsys fs.FS, project string) ha.Policy {
 			fix = "name the folder that holds network.yml, with -C DIR"
 		}
 		src.fault(place{}, fix, "%v", err)
-		return n.policy
+		return n
 	}
 	root, ok := src.parse(data)
 	if !ok {
-		return n.policy
+		return n
 	}
 	top, ok := root.mapping()
 	if !ok {
-		return n.policy
+		return n
 	}
 	top.onlyKnown(rootKeys)
 	management := n.readManagement(top)
@@ -68,7 +86,7 @@ func readNetwork(src *source, fsys fs.FS, project string) ha.Policy {
 	n.checkCluster()
 	slices.SortFunc(n.policy.Hosts, func(a, b ha.Host) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(n.policy.Targets, func(a, b ha.Target) int { return cmp.Compare(a.Name, b.Name) })
-	return n.policy
+	return n
 }
 
 // readManagement reads the management hosts and returns the section.
@@ -117,6 +135,7 @@ var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 
 func (n *network) readHost(e entry) (ha.Host, bool) {
 	host := ha.Host{Name: ha.NodeName(e.key)}
+	n.hostAt[host.Name] = e.at
 	if len(e.key) > 63 || !nodeName.MatchString(e.key) {
 		n.src.fault(e.at, "use letters, digits and hyphens, 63 at most, as Proxmox does", "%s is no name a node can have", quote(e.key))
 		return host, false
@@ -144,8 +163,10 @@ func (n *network) readHost(e entry) (ha.Host, bool) {
 		}
 	}
 	if bmc, _ := fields.get("bmc"); bmc.given() {
+		n.bmcAt[host.Name] = bmc
 		host.BMC = n.readBMC(bmc)
 	}
+	n.readWiring(fields, &host)
 	return host, true
 }
 
@@ -163,6 +184,16 @@ func (n *network) readBMC(e entry) *ha.BMC {
 	}
 	if secret, _ := fields.get("secret"); secret.given() {
 		bmc.Secret, _ = secret.text()
+	}
+	if kind, _ := fields.get("type"); kind.given() {
+		text, ok := kind.text()
+		bmc.Type = ha.BMCType(text)
+		if ok && !slices.Contains(bmcTypes, bmc.Type) {
+			n.src.fault(kind.value.at, "write ipmi, idrac, ilo or pdu", "%s is %s, which is no type of management controller", kind.path, quote(text))
+		}
+	}
+	if at, _ := fields.get("switch"); at.given() {
+		bmc.Switch, _ = at.label()
 	}
 	return &bmc
 }

@@ -62,14 +62,17 @@ func Load(dir string) (*Project, error) {
 // if none of the faults is a FAIL.
 func load(fsys fs.FS, name string) (ha.Policy, []Fault) {
 	network := &source{file: networkFile}
-	policy := readNetwork(network, fsys, name)
-	found := network.found
+	n := readNetwork(network, fsys, name)
+	policy := n.policy
+	var found []Fault
 	for k := range policy.Hosts {
 		host := &policy.Hosts[k]
 		hardware := &source{file: "nodes/" + string(host.Name) + "/hardware.yml"}
-		host.Capacity = readHardware(hardware, fsys)
+		host.Capacity, host.Devices = readHardware(hardware, fsys)
 		found = append(found, hardware.found...)
 	}
+	n.checkDevices()
+	found = append(found, network.found...)
 	state := &source{file: stateFile}
 	readState(state, fsys, policy.Targets)
 	found = append(found, state.found...)

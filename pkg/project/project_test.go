@@ -29,15 +29,23 @@ const everything = `
 management:
   gateway: 10.10.0.1
   hosts:
-    vault: {ip: 10.10.0.201, roles: [proxmox, storage]}
+    vault: {ip: 10.10.0.201, roles: [proxmox, storage], links: [10.30.0.3, 10.31.0.3]}
     node1:
       ip: 10.10.0.198
       roles: [proxmox]
-      bmc: {address: 10.20.0.11, secret: bmc/node1}
+      bmc: {address: 10.20.0.11, secret: bmc/node1, type: ilo, switch: mgmt}
+      links: [10.30.0.1, 10.31.0.1]
+      switches: {eno2: sw2, eno1: sw1}
+      ups: [rack@10.10.0.70]
     router: {ip: "fd00::1", roles: [opnsense]}
-    node2: {ip: 10.10.0.199, roles: [proxmox]}
+    node2: {ip: 10.10.0.199, roles: [proxmox], links: [10.30.0.2, 10.31.0.2]}
 cluster:
   name: home
+  token_timeout: 3s
+  networks: {storage: 10.40.0.0/24, bmc: 10.20.0.0/24}
+  sites: [{name: cellar, nodes: [vault, node1, node2]}, {name: attic, arbiter: true}]
+  fencing: {methods: [watchdog, sbd], watchdog: i6300esb, sbd: {device: /dev/disk/by-id/x, watchdog_timeout: 1m, msgwait: 2m}}
+  ceph: {stretch_mode: true, public_network: 10.50.0.0/24, cluster_network: 10.51.0.0/24}
   nodes: [vault, node1, node2]
   qdevice: {host: qnetd.home.lan}
   rto: 2m30s
@@ -47,6 +55,7 @@ cluster:
     export: /mnt/pool/psw/
     mount: /mnt/shared
     options: vers=4.2,nconnect=4
+    redundant: true
 targets:
   vps: {type: bare, ip: 203.0.113.7}
   media:
@@ -59,6 +68,8 @@ targets:
     ip: 10.10.0.21/24
     maintenance: move
     ready: {tcp: 8096}
+    storage: pool
+    devices: [gpu, RTX]
     ha_options:
       nodes: [node2, node1]
       strict: true
@@ -79,8 +90,8 @@ targets:
 func TestPolicyOfEverything(t *testing.T) {
 	fsys := fstest.MapFS{
 		"network.yml":              {Data: []byte(everything)},
-		"nodes/node1/hardware.yml": {Data: []byte("server: {cpu: {cores: 8, threads: 16}, memory: {total_gb: 64}}")},
-		"nodes/node2/hardware.yml": {Data: []byte("server: {cpu: {cores: 4}, memory: {total_gb: 15.5}}")},
+		"nodes/node1/hardware.yml": {Data: []byte("server: {cpu: {cores: 8, threads: 16}, memory: {total_gb: 64}}\ngpu: [{model: RTX 3060}]")},
+		"nodes/node2/hardware.yml": {Data: []byte("server: {cpu: {cores: 4}, memory: {total_gb: 15.5}}\ngpu: [RTX 4000]")},
 		".psw/converge/state.yml":  {Data: []byte("targets:\n  core: {vmid: 100, prepared: true}\n  media: {vmid: \"101\"}\n  vps: {vmid: 102}\n")},
 	}
 	got, found := load(fsys, "folder")
@@ -92,25 +103,44 @@ func TestPolicyOfEverything(t *testing.T) {
 		Project: "folder",
 		Hosts: []ha.Host{
 			{Name: "node1", IP: netip.MustParseAddr("10.10.0.198"), Roles: []string{"proxmox"},
-				BMC:      &ha.BMC{Address: netip.MustParseAddr("10.20.0.11"), Secret: "bmc/node1"},
-				Capacity: &ha.Capacity{CPUs: 16, Memory: 64 * gib}},
+				BMC:      &ha.BMC{Address: netip.MustParseAddr("10.20.0.11"), Secret: "bmc/node1", Type: ha.BMCILO, Switch: "mgmt"},
+				Links:    []netip.Addr{netip.MustParseAddr("10.30.0.1"), netip.MustParseAddr("10.31.0.1")},
+				Switches: []ha.Port{{Interface: "eno1", Switch: "sw1"}, {Interface: "eno2", Switch: "sw2"}},
+				UPS:      []string{"rack@10.10.0.70"},
+				Capacity: &ha.Capacity{CPUs: 16, Memory: 64 * gib},
+				Devices:  []ha.Device{{Kind: "gpu", Name: "RTX 3060"}}},
 			{Name: "node2", IP: netip.MustParseAddr("10.10.0.199"), Roles: []string{"proxmox"},
-				Capacity: &ha.Capacity{CPUs: 4, Memory: 15*gib + gib/2}},
+				Links:    []netip.Addr{netip.MustParseAddr("10.30.0.2"), netip.MustParseAddr("10.31.0.2")},
+				Capacity: &ha.Capacity{CPUs: 4, Memory: 15*gib + gib/2},
+				Devices:  []ha.Device{{Kind: "gpu", Name: "RTX 4000"}}},
 			{Name: "router", IP: netip.MustParseAddr("fd00::1"), Roles: []string{"opnsense"}},
-			{Name: "vault", IP: netip.MustParseAddr("10.10.0.201"), Roles: []string{"proxmox", "storage"}},
+			{Name: "vault", IP: netip.MustParseAddr("10.10.0.201"), Roles: []string{"proxmox", "storage"},
+				Links: []netip.Addr{netip.MustParseAddr("10.30.0.3"), netip.MustParseAddr("10.31.0.3")}},
 		},
 		Cluster: ha.ClusterPolicy{
-			Name:    "home",
-			Nodes:   []ha.NodeName{"vault", "node1", "node2"},
-			QDevice: &ha.QDevice{Host: "qnetd.home.lan"},
-			RTO:     150 * time.Second,
-			Storage: &ha.SharedStorage{Type: "nfs", Server: "10.10.0.50", Export: "/mnt/pool/psw", Mount: "/mnt/shared", Options: "vers=4.2,nconnect=4"},
+			Name:         "home",
+			Nodes:        []ha.NodeName{"vault", "node1", "node2"},
+			QDevice:      &ha.QDevice{Host: "qnetd.home.lan"},
+			RTO:          150 * time.Second,
+			Storage:      &ha.SharedStorage{Type: "nfs", Server: "10.10.0.50", Export: "/mnt/pool/psw", Mount: "/mnt/shared", Options: "vers=4.2,nconnect=4", Redundant: true},
+			TokenTimeout: 3 * time.Second,
+			Networks: []ha.Network{
+				{Use: ha.NetworkBMC, Prefix: netip.MustParsePrefix("10.20.0.0/24")},
+				{Use: ha.NetworkStorage, Prefix: netip.MustParsePrefix("10.40.0.0/24")},
+			},
+			Sites: []ha.Site{{Name: "cellar", Nodes: []ha.NodeName{"vault", "node1", "node2"}}, {Name: "attic", Arbiter: true}},
+			Fencing: &ha.Fencing{
+				Methods: []ha.FencingMethod{ha.FenceWatchdog, ha.FenceSBD}, Watchdog: "i6300esb",
+				SBD: &ha.SBD{Device: "/dev/disk/by-id/x", WatchdogTimeout: time.Minute, MsgWait: 2 * time.Minute},
+			},
+			Ceph: &ha.Ceph{Stretch: true, Public: netip.MustParsePrefix("10.50.0.0/24"), Cluster: netip.MustParsePrefix("10.51.0.0/24")},
 		},
 		Targets: []ha.Target{
 			{Name: "backup", Type: ha.TargetLXC, Node: "vault", Maintenance: ha.MaintenanceStop},
 			{Name: "core", Type: ha.TargetLXC, Node: "node2", HA: true, Cores: 0.5, Memory: 40960 * mib, Disk: 200 * gib, Bootstrap: true, VMID: 100},
 			{Name: "media", Type: ha.TargetVM, Node: "node1", HA: true, Cores: 4, Memory: 4096 * mib, Disk: 100 * gib,
 				IP: "10.10.0.21/24", Maintenance: ha.MaintenanceMove, ReadyTCP: 8096, VMID: 101,
+				Storage: "pool", Devices: []string{"gpu", "RTX"},
 				Options: ha.HAOptions{
 					Nodes: []ha.NodeName{"node2", "node1"}, Strict: true,
 					Priority:   []ha.RuleNode{{Node: "node1", Priority: 3}, {Node: "node2", Priority: 2}},
@@ -189,11 +219,19 @@ func TestThreeNodeExampleAndItsComments(t *testing.T) {
 		}
 		b.WriteString(line)
 	}
-	policy, found := load(fstest.MapFS{"network.yml": {Data: []byte(b.String())}}, "three-node")
-	if len(found) > 0 || uncommented != 14 {
+	hardware := func(gpu string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte("server: {cpu: {threads: 16}, memory: {total_gb: 64}}\ngpu: [" + gpu + "]")}
+	}
+	policy, found := load(fstest.MapFS{
+		"network.yml":              {Data: []byte(b.String())},
+		"nodes/node1/hardware.yml": hardware("RTX 3060"),
+		"nodes/node2/hardware.yml": hardware("RTX 3060"),
+		"nodes/node3/hardware.yml": hardware(""),
+	}, "three-node")
+	if len(found) > 0 || uncommented != 33 {
 		t.Errorf("%d keys uncommented, found:\n%s\n%s", uncommented, renderAll(found), b.String())
 	}
-	if media, _ := policy.Target("media"); media.ReadyTCP != 8096 || !media.Options.Strict || policy.Cluster.RTO != 3*time.Minute {
+	if media, _ := policy.Target("media"); media.ReadyTCP != 8096 || !media.Options.Strict || policy.Cluster.RTO != 3*time.Minute || len(policy.Links("node2")) != 2 {
 		t.Errorf("the optional keys were not read: %+v", policy)
 	}
 }

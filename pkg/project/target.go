@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	targetKeys  = []string{"type", "node", "ha", "cores", "memory", "disk", "ip", "bootstrap", "ha_options", "maintenance", "ready"}
+	targetKeys  = []string{"type", "node", "ha", "cores", "memory", "disk", "ip", "bootstrap", "ha_options", "maintenance", "ready", "storage", "devices"}
 	optionsKeys = []string{"nodes", "strict", "priority", "max_restart", "max_relocate"}
 	readyKeys   = []string{"tcp"}
 )
@@ -95,6 +95,7 @@ func (n *network) readTarget(e entry) ha.Target {
 		n.haAt[t.Name] = haField.value.at
 	}
 	n.readNode(e, fields, &t)
+	n.readHome(fields, &t)
 	if f, _ := fields.get("ha_options"); f.given() {
 		t.Options = n.readOptions(f, t)
 	}

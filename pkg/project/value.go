@@ -279,7 +279,7 @@ func (v value) kind() string {
 
 func secretPath(path string) bool {
 	for _, w := range secretWords {
-		if strings.Contains(asciiLower(path), w) {
+		if strings.Contains(maskable(path), w) {
 			return true
 		}
 	}
