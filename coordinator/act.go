@@ -202,7 +202,7 @@ func (c *Coordinator) carryOut(ctx context.Context, base ha.Maintenance, a ha.Ac
 			return true, c.strike(base, []ha.Action{a}, s, "the agents to be asked have just disconnected")
 		}
 		return true, nil
-	case ha.Migrate, ha.Shutdown, ha.Start, ha.AddResource, ha.UpdateResource, ha.RemoveResource, ha.PutRule, ha.RemoveRule:
+	case ha.Migrate, ha.Shutdown, ha.Start, ha.AddResource, ha.UpdateResource, ha.RemoveResource, ha.PutRule, ha.RemoveRule, ha.PutGroup, ha.RemoveGroup:
 		upid, err = c.pve.Do(ctx, a)
 	default:
 		panic(fmt.Sprintf("unknown action %T", a))
@@ -294,7 +294,7 @@ func aboutGuest(a ha.Action) ha.SID {
 		return a.Resource.SID
 	case ha.RemoveResource:
 		return a.SID
-	case ha.SetNodeMaintenance, ha.PutRule, ha.RemoveRule:
+	case ha.SetNodeMaintenance, ha.PutRule, ha.RemoveRule, ha.PutGroup, ha.RemoveGroup:
 		return ha.SID{}
 	default:
 		panic(fmt.Sprintf("unknown action %T", a))

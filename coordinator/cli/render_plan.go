@@ -37,8 +37,11 @@ func planLines(st style, p ha.PlanView, quiet bool) []string {
 			lines = append(lines, "  "+c)
 		}
 	}
-	if len(p.Waits) > 0 {
+	if len(p.Waits)+len(p.Notices) > 0 {
 		lines = append(lines, "")
+	}
+	for _, n := range p.Notices {
+		lines = append(lines, sentence("NOTICE: ", n)...)
 	}
 	for _, w := range p.Waits {
 		lines = append(lines, waitLines(st, w)...)

@@ -9,11 +9,11 @@ import (
 )
 
 // Mark is how what we register is told from what others made: it begins the comment of
-// every resource and rule of ours.
+// every resource, rule and group of ours.
 const Mark = "psw-ha: "
 
-// rulePrefix begins the IDs of our rules.
-const rulePrefix = "psw-"
+// ownName begins the names of our rules and groups.
+const ownName = "psw-"
 
 // preferredPriority is that of a target's preferred node where the project declares none,
 // so that it is above every other node.
@@ -26,209 +26,285 @@ func Registration(s ha.Snapshot) ha.Plan {
 	return p
 }
 
-// RegistrationView is Registration for people: also what is unchanged or foreign.
+// RegistrationView is Registration for people: also what is unchanged or foreign, and, if
+// nothing may be done now, what would be.
 func RegistrationView(s ha.Snapshot) ha.PlanView {
-	p, v := newWorld(s).register()
-	v.Waits = p.Waits
-	slices.SortStableFunc(v.Changes, func(a, b ha.Change) int { return strings.Compare(a.Subject, b.Subject) })
+	_, v := newWorld(s).register()
 	return v
+}
+
+// A stage is a part of a registration that must be over before the next begins. A guest
+// can be in one node-affinity rule only, a rule can only name guests that are resources,
+// and a group cannot go while a resource is in it.
+type stage int
+
+const (
+	freeRules stage = iota
+	makeGroups
+	makeResources
+	makeRules
+	freeResources
+	freeGroups
+	stagesCount
+)
+
+// registration is the difference between what is declared and what is registered, while it
+// is being made.
+type registration struct {
+	*world
+	waits   ha.Plan // only its waits
+	notices []string
+	deeds   [stagesCount][]deed
+	as      []ha.Change // unchanged
+	foreign []ha.Change
+	wants   []want
+	// unclear are targets of which it is not known which guest they are: what is registered
+	// for them stays.
+	unclear map[string]bool
+	// names are those that rules and groups have or will have.
+	names map[string]bool
+}
+
+// deed is one action with the line that tells it.
+type deed struct {
+	change ha.Change
+	action ha.Action
+}
+
+// want is a target that is to be protected, and its guest.
+type want struct {
+	target ha.Target
+	guest  ha.Guest
+	// nodes are the cluster's nodes the target may or should run on, by name.
+	nodes []ha.RuleNode
 }
 
 func (w *world) register() (ha.Plan, ha.PlanView) {
 	var p ha.Plan
-	var v ha.PlanView
-	if g := w.gates(); len(g) > 0 {
-		blockAll(&p, g)
-		return p, v
+	if !w.InventoryFresh() {
+		blockAll(&p, w.gates())
+		return p, ha.PlanView{Waits: p.Waits}
 	}
-	ours := make(map[ha.SID]bool)
-	rules := make(map[string]bool)
-	for _, t := range w.Policy.Targets {
+	r := &registration{world: w, unclear: make(map[string]bool), names: make(map[string]bool)}
+	blockAll(&r.waits, w.gates())
+	if why, fix := w.unreadable(); why != "" {
+		r.waits.Block("cluster", why, fix)
+		return r.waits, ha.PlanView{Waits: r.waits.Waits}
+	}
+	may := len(r.waits.Waits) == 0
+	r.declare()
+	if w.Inventory.UsesGroups() {
+		r.group()
+	} else {
+		r.bind()
+	}
+	r.unregister()
+	r.notice()
+	return r.result(may)
+}
+
+// unreadable says what of the registration is not known: what could not be read is not
+// absent, and what Proxmox is about to rewrite must not be written.
+func (w *world) unreadable() (why, fix string) {
+	for _, f := range w.Inventory.Failures {
+		if part, why, _ := strings.Cut(f, ": "); part == "rules" {
+			return "the HA rules could not be read: " + why, "see whether `ha-manager rules list` answers on a node"
+		}
+	}
+	if w.Inventory.UsesGroups() {
+		return "", ""
+	}
+	for _, r := range w.Inventory.Resources {
+		if r.Group != "" {
+			return fmt.Sprintf("the HA groups of Proxmox VE 8 are not rules yet (%s is in group %s); the HA manager turns them into rules by itself%s",
+				r.SID, r.Group, w.notMigrating()), "then ask again; `journalctl -u pve-ha-crm` on the master says what it waits for"
+		}
+	}
+	return "", ""
+}
+
+// notMigrating says what keeps the HA manager from turning groups into rules, as far as it
+// is seen: it wants every node online, and every LRM active (pve-ha-manager 5.2.0).
+func (w *world) notMigrating() string {
+	var out []string
+	for _, n := range w.Inventory.HA.Nodes {
+		switch {
+		case n.State != ha.NodeOnline:
+			out = append(out, fmt.Sprintf("%s is %s", n.Name, n.State))
+		case n.LRMMode != "" && n.LRMMode != "active":
+			out = append(out, fmt.Sprintf("the LRM of %s is in mode %s", n.Name, n.LRMMode))
+		}
+	}
+	if out == nil {
+		return ", as soon as every node runs Proxmox VE 9"
+	}
+	return ", but waits: " + strings.Join(out, ", ")
+}
+
+// declare goes through the declared targets and registers their guests.
+func (r *registration) declare() {
+	of := make(map[ha.SID]string)
+	for _, t := range r.Policy.Targets {
 		if t.Type == ha.TargetBare || !t.HA {
 			continue
 		}
-		g, err := w.GuestOf(t)
-		if err != nil {
-			p.Block(t.Name, err.Error(), "create the guest, or name its VMID in .psw/converge/state.yml")
+		g, err := r.GuestOf(t)
+		switch {
+		case ha.KindOf(err) == ha.Conflict:
+			r.refuse(t, err.Error(), "name its VMID in .psw/converge/state.yml")
+			continue
+		case err != nil:
+			r.refuse(t, err.Error(), "create the guest, or name its VMID in .psw/converge/state.yml")
+			continue
+		case !kindFits(t.Type, g.SID.Kind):
+			r.refuse(t, fmt.Sprintf("network.yml says type: %s, but %s is a %s", t.Type, g.SID, kindWord(g.SID.Kind)),
+				"correct type in network.yml, or the VMID in .psw/converge/state.yml")
+			continue
+		case of[g.SID] != "":
+			r.refuse(t, fmt.Sprintf("%s is target %s already", g.SID, of[g.SID]), "give each target a guest of its own in .psw/converge/state.yml")
 			continue
 		}
-		ours[g.SID] = true
-		w.registerResource(&p, &v, t, g)
-		rules[ruleID(t)] = true
-		w.registerRule(&p, &v, t, g)
-	}
-	w.unregister(&p, &v, ours, rules)
-	return p, v
-}
-
-// wanted is the resource a target is to be. failback is off: after a failure a guest
-// stays where it is until the operator brings it home, which spares it a second move.
-func wanted(t ha.Target, g ha.Guest) ha.Resource {
-	r := ha.Resource{SID: g.SID, State: ha.RequestStarted, MaxRestart: 1, MaxRelocate: 1, Comment: Mark + "target " + t.Name}
-	if t.Options.MaxRestart != nil {
-		r.MaxRestart = *t.Options.MaxRestart
-	}
-	if t.Options.MaxRelocate != nil {
-		r.MaxRelocate = *t.Options.MaxRelocate
-	}
-	return r
-}
-
-func (w *world) registerResource(p *ha.Plan, v *ha.PlanView, t ha.Target, g ha.Guest) {
-	want := wanted(t, g)
-	have, exists := w.Inventory.Resource(g.SID)
-	switch {
-	case !exists:
-		a := ha.AddResource{Resource: want}
-		p.Do(a)
-		addChange(v, ha.ChangeAdd, g.SID.String(), fmt.Sprintf("protect %s: state started, failback off", t.Name), a)
-	case !isMarked(have.Comment) && have.Comment != "":
-		addChange(v, ha.ChangeForeign, g.SID.String(), fmt.Sprintf("registered by somebody else (%q): left as it is", have.Comment), nil)
-	case have.State != ha.RequestStarted && have.State != "enabled" && isMarked(have.Comment):
-		// Stopped or disabled by an operator or a maintenance: their decision stands.
-		addChange(v, ha.ChangeUnchanged, g.SID.String(), fmt.Sprintf("request state is %s: left as it is", have.State), nil)
-	default:
-		diff := resourceDiff(have, want)
-		if diff == "" {
-			addChange(v, ha.ChangeUnchanged, g.SID.String(), t.Name, nil)
-			return
+		nodes, missing := r.nodesOf(t)
+		if len(missing) > 0 {
+			why := fmt.Sprintf("network.yml names %s, which the cluster does not have", joinNodes(missing))
+			fix := "join it: `psw node cluster`, or take it out of network.yml"
+			if t.Options.Strict || len(nodes) == 0 {
+				r.refuse(t, why, fix) // protecting it without its rule would let it run where it must not
+				continue
+			}
+			r.waits.Block(t.Name, why, fix)
 		}
-		want.Digest = have.Digest
-		a := ha.UpdateResource{Resource: want}
-		p.Do(a)
-		addChange(v, ha.ChangeChange, g.SID.String(), fmt.Sprintf("%s: %s", t.Name, diff), a)
+		of[g.SID] = t.Name
+		r.wants = append(r.wants, want{target: t, guest: g, nodes: nodes})
 	}
-}
-
-func resourceDiff(have, want ha.Resource) string {
-	var d []string
-	say := func(what string, a, b any) {
-		if a != b {
-			d = append(d, fmt.Sprintf("%s %v => %v", what, a, b))
+	for _, x := range r.wants {
+		if !r.Inventory.UsesGroups() {
+			r.resource(x, wanted(x))
 		}
 	}
-	say("state", have.State, want.State)
-	say("failback", have.Failback, want.Failback)
-	say("max_restart", have.MaxRestart, want.MaxRestart)
-	say("max_relocate", have.MaxRelocate, want.MaxRelocate)
-	say("comment", fmt.Sprintf("%q", have.Comment), fmt.Sprintf("%q", want.Comment))
-	return strings.Join(d, ", ")
 }
 
-func ruleID(t ha.Target) string {
-	id := []byte(rulePrefix + strings.ToLower(t.Name))
-	for k, c := range id {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			id[k] = '-' // a rule's name is a Proxmox configuration id
-		}
+// refuse says why a target is not protected. What is registered for it stays.
+func (r *registration) refuse(t ha.Target, why, fix string) {
+	r.unclear[t.Name] = true
+	r.waits.Block(t.Name, why, fix)
+}
+
+func kindFits(t ha.TargetType, k ha.GuestKind) bool {
+	return t == ha.TargetVM && k == ha.VM || t == ha.TargetLXC && k == ha.CT
+}
+
+func kindWord(k ha.GuestKind) string {
+	if k == ha.CT {
+		return "container"
 	}
-	return string(id)
+	return "virtual machine"
 }
 
-// wantedRule says where a target may run: its preferred node above all others, or as
-// ha_options orders them.
-func (w *world) wantedRule(t ha.Target, g ha.Guest) ha.Rule {
-	r := ha.Rule{ID: ruleID(t), Type: ha.NodeAffinity, Resources: []ha.SID{g.SID}, Strict: t.Options.Strict, Comment: Mark + "target " + t.Name}
+// nodesOf are the nodes a target may or should run on, its preferred node above all
+// others or as ha_options orders them, and those the cluster does not have.
+func (w *world) nodesOf(t ha.Target) (nodes []ha.RuleNode, missing []ha.NodeName) {
 	names := t.Options.Nodes
 	if len(names) == 0 {
 		names = []ha.NodeName{t.Node}
 	}
-	highest := 0
 	for _, n := range names {
-		prio := 0
+		if n == "" {
+			continue
+		}
+		if _, ok := w.Inventory.Node(n); !ok {
+			missing = append(missing, n)
+			continue
+		}
+		x := ha.RuleNode{Node: n}
 		for _, o := range t.Options.Priority {
 			if o.Node == n {
-				prio = o.Priority
+				x.Priority = o.Priority
 			}
 		}
-		highest = max(highest, prio)
-		r.Nodes = append(r.Nodes, ha.RuleNode{Node: n, Priority: prio})
-	}
-	for k := range r.Nodes {
-		if r.Nodes[k].Node == t.Node && r.Nodes[k].Priority <= highest && len(t.Options.Priority) == 0 {
-			r.Nodes[k].Priority = preferredPriority
+		if n == t.Node && len(t.Options.Priority) == 0 {
+			x.Priority = preferredPriority
 		}
+		nodes = append(nodes, x)
 	}
-	slices.SortFunc(r.Nodes, func(a, b ha.RuleNode) int { return strings.Compare(string(a.Node), string(b.Node)) })
-	return r
+	slices.SortFunc(nodes, func(a, b ha.RuleNode) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	return nodes, missing
 }
 
-func (w *world) registerRule(p *ha.Plan, v *ha.PlanView, t ha.Target, g ha.Guest) {
-	want := w.wantedRule(t, g)
-	for _, r := range w.Inventory.Rules {
-		if r.ID == want.ID && !isMarked(r.Comment) || r.ID != want.ID && r.Type == ha.NodeAffinity && slices.Contains(r.Resources, g.SID) && !isMarked(r.Comment) {
-			addChange(v, ha.ChangeForeign, r.ID, fmt.Sprintf("node-affinity rule for %s made by somebody else: left as it is", g.SID), nil)
-			return
-		}
+// notice says what the cluster does that nobody reads out of a list of differences.
+func (r *registration) notice() {
+	o := r.Inventory.Options
+	if o.AutoRebalance {
+		r.notices = append(r.notices, "Proxmox rebalances by itself: it may move a target away from its node at any time; "+
+			"switch it off under Datacenter, Options, Cluster Resource Scheduling")
 	}
-	k := slices.IndexFunc(w.Inventory.Rules, func(r ha.Rule) bool { return r.ID == want.ID })
-	if k < 0 {
-		a := ha.PutRule{Rule: want, Create: true}
-		p.Do(a)
-		addChange(v, ha.ChangeAdd, want.ID, ruleText(want), a)
-		return
+	if o.RebalanceOnStart {
+		r.notices = append(r.notices, "Proxmox rebalances on start: a target that is stopped now may be started on another node than its own")
 	}
-	have := w.Inventory.Rules[k]
-	if sameRule(have, want) {
-		addChange(v, ha.ChangeUnchanged, want.ID, ruleText(want), nil)
-		return
-	}
-	want.Digest = have.Digest
-	a := ha.PutRule{Rule: want}
-	p.Do(a)
-	addChange(v, ha.ChangeChange, want.ID, ruleText(have)+" => "+ruleText(want), a)
 }
 
-func sameRule(a, b ha.Rule) bool {
-	return a.Type == b.Type && a.Strict == b.Strict && a.Disabled == b.Disabled && a.Comment == b.Comment &&
-		slices.Equal(a.Resources, b.Resources) && slices.Equal(a.Nodes, b.Nodes)
+// do adds a deed to its stage.
+func (r *registration) do(s stage, k ha.ChangeKind, subject, text string, a ha.Action) {
+	r.deeds[s] = append(r.deeds[s], deed{ha.Change{Kind: k, Subject: subject, Text: text, Command: a.Command()}, a})
 }
 
-func ruleText(r ha.Rule) string {
-	strict := "preferably"
-	if r.Strict {
-		strict = "only"
-	}
-	sids := make([]string, len(r.Resources))
-	for k, s := range r.Resources {
-		sids[k] = s.String()
-	}
-	return fmt.Sprintf("%s %s on %s", strings.Join(sids, ","), strict, r.NodesText())
+// is notes what is as it should be.
+func (r *registration) is(subject, text string) {
+	r.as = append(r.as, ha.Change{Kind: ha.ChangeUnchanged, Subject: subject, Text: text})
 }
 
-// unregister takes away what is ours and no longer declared, and names what is foreign.
-func (w *world) unregister(p *ha.Plan, v *ha.PlanView, ours map[ha.SID]bool, rules map[string]bool) {
-	for _, r := range w.Inventory.Rules {
-		switch {
-		case rules[r.ID]:
-		case isMarked(r.Comment):
-			a := ha.RemoveRule{ID: r.ID}
-			p.Do(a)
-			addChange(v, ha.ChangeRemove, r.ID, "no longer declared", a)
-		case !slices.ContainsFunc(v.Changes, func(c ha.Change) bool { return c.Subject == r.ID }):
-			addChange(v, ha.ChangeForeign, r.ID, "made by somebody else: left as it is", nil)
+// others notes what somebody else made.
+func (r *registration) others(subject, text string) {
+	r.foreign = append(r.foreign, ha.Change{Kind: ha.ChangeForeign, Subject: subject, Text: text})
+}
+
+// result puts everything in order.
+func (r *registration) result(may bool) (ha.Plan, ha.PlanView) {
+	p := ha.Plan{Waits: r.waits.Waits}
+	v := ha.PlanView{Waits: p.Waits, Notices: r.notices}
+	bySubject := func(a, b ha.Change) int { return strings.Compare(a.Subject, b.Subject) }
+	for _, list := range r.deeds {
+		slices.SortStableFunc(list, func(a, b deed) int { return bySubject(a.change, b.change) })
+		for _, d := range list {
+			v.Changes = append(v.Changes, d.change)
+			if may {
+				p.Do(d.action)
+			}
 		}
 	}
-	for _, r := range w.Inventory.Resources {
-		switch {
-		case ours[r.SID]:
-		case isMarked(r.Comment):
-			a := ha.RemoveResource{SID: r.SID}
-			p.Do(a)
-			addChange(v, ha.ChangeRemove, r.SID.String(), "no longer declared; the guest keeps running", a)
-		default:
-			addChange(v, ha.ChangeForeign, r.SID.String(), "registered by somebody else: left as it is", nil)
-		}
-	}
+	slices.SortStableFunc(r.as, bySubject)
+	slices.SortStableFunc(r.foreign, bySubject)
+	v.Changes = slices.Concat(v.Changes, r.as, r.foreign)
+	return p, v
 }
 
 func isMarked(comment string) bool { return strings.HasPrefix(comment, Mark) }
 
-// addChange appends one line.
-func addChange(v *ha.PlanView, k ha.ChangeKind, subject, text string, a ha.Action) {
-	c := ha.Change{Kind: k, Subject: subject, Text: text}
-	if a != nil {
-		c.Command = a.Command()
+// markOf is the comment of whatever is registered for a target.
+func markOf(target string) string { return Mark + "target " + target }
+
+// markedTarget is the target a comment of ours names; "" if it is not ours.
+func markedTarget(comment string) string {
+	name, _ := strings.CutPrefix(comment, markOf(""))
+	if name == comment {
+		return ""
 	}
-	v.Changes = append(v.Changes, c)
+	return name
+}
+
+// ownNameOf makes a name for a target's rule or group that nothing else has. Names in
+// Proxmox are a letter first, then letters, digits, - and _; target names may have more.
+func (r *registration) ownNameOf(t ha.Target, sid ha.SID) string {
+	name := []byte(ownName + strings.ToLower(t.Name))
+	for k, c := range name {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			name[k] = '-'
+		}
+	}
+	out := string(name)
+	if r.names[out] {
+		out = fmt.Sprintf("%s-%d", out, sid.ID)
+	}
+	r.names[out] = true
+	return out
 }

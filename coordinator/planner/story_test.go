@@ -176,7 +176,11 @@ func (st *story) do(t *testing.T, line string) string {
 		// A coordinator that died between storing the intent and doing the deed.
 		st.plan = ha.Plan{}
 	default:
-		t.Fatalf("unknown line in a story: %q", line)
+		answer, ok := st.register(t, f)
+		if !ok {
+			t.Fatalf("unknown line in a story: %q", line)
+		}
+		return answer
 	}
 	return ""
 }
@@ -259,7 +263,7 @@ func (st *story) guest(t *testing.T, f []string) {
 			managed, target.HA = true, true
 		case "failback":
 			failback = true
-		case "foreign":
+		case "foreign", "undeclared":
 			foreign = true
 		case "stopped":
 			g.Status = ha.GuestStopped
@@ -321,7 +325,19 @@ func (st *story) rule(t *testing.T, f []string) {
 		}
 		r.Strict = slices.Contains(f, "strict")
 	}
-	st.s.Inventory.Rules = append(st.s.Inventory.Rules, r)
+	for _, o := range f[3:] {
+		key, val, _ := strings.Cut(o, "=")
+		switch key {
+		case "disabled":
+			r.Disabled = true
+		case "comment":
+			r.Comment = strings.ReplaceAll(val, "_", " ")
+		case "errors":
+			r.Errors = []string{strings.ReplaceAll(val, "_", " ")}
+		}
+	}
+	st.s.Inventory.Rules = append(slices.DeleteFunc(st.s.Inventory.Rules, func(x ha.Rule) bool { return x.ID == r.ID }), r)
+	slices.SortFunc(st.s.Inventory.Rules, func(a, b ha.Rule) int { return strings.Compare(a.ID, b.ID) })
 }
 
 func (st *story) node(n ha.NodeName) *ha.Node {

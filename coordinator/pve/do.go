@@ -34,13 +34,17 @@ func (c *Client) Do(ctx context.Context, a ha.Action) (upid string, err error) {
 	case ha.AddResource:
 		err = c.addResource(ctx, a.Resource)
 	case ha.UpdateResource:
-		err = c.updateResource(ctx, a.Resource)
+		err = c.updateResource(ctx, a)
 	case ha.RemoveResource:
-		err = c.removeResource(ctx, a.SID)
+		err = c.removeResource(ctx, a)
 	case ha.PutRule:
 		err = c.putRule(ctx, a)
 	case ha.RemoveRule:
-		err = c.removeRule(ctx, a.ID)
+		err = c.removeRule(ctx, a)
+	case ha.PutGroup:
+		err = c.putGroup(ctx, a)
+	case ha.RemoveGroup:
+		err = c.removeGroup(ctx, a)
 	case ha.SetNodeMaintenance:
 		err = notDoneError{ha.Errorf(ha.Internal, "Proxmox has no API for maintenance mode; it is an order for an agent")}
 	case nil:

@@ -46,10 +46,11 @@ func (c *Client) addResource(ctx context.Context, want ha.Resource) error {
 }
 
 // updateResource makes the configuration of a resource what is wanted: it reads, sends
-// only what differs, and nothing if nothing does. The digest is the one the action was
-// planned from, else the one just read; Proxmox's is of the whole file, so that a change
-// of any other resource makes it stale.
-func (c *Client) updateResource(ctx context.Context, want ha.Resource) error {
+// only what differs, and nothing if nothing does. If it no longer is what the action was
+// planned from, nothing is sent. The digest is the one the action names, else the one just
+// read; Proxmox's is of the whole file, so that a change of any other resource makes it stale.
+func (c *Client) updateResource(ctx context.Context, a ha.UpdateResource) error {
+	want := a.Resource
 	r, err := c.currentRelease(ctx)
 	if err != nil {
 		return notDoneError{err}
@@ -61,7 +62,11 @@ func (c *Client) updateResource(ctx context.Context, want ha.Resource) error {
 	if err != nil {
 		return notDoneError{err}
 	}
+	if !a.Was.SID.IsZero() && !sameResource(have, a.Was, r) && !sameResource(have, want, r) {
+		return changedMeanwhile("resource " + want.SID.String())
+	}
 	params := map[string]any{}
+	var clear []string
 	if have.State != want.State {
 		params["state"] = string(want.State)
 	}
@@ -74,12 +79,21 @@ func (c *Client) updateResource(ctx context.Context, want ha.Resource) error {
 	if r.hasRules() && have.Failback != want.Failback {
 		params["failback"] = bit(want.Failback)
 	}
-	if have.Comment != want.Comment {
-		if want.Comment != "" {
-			params["comment"] = want.Comment
-		} else {
-			params["delete"] = "comment" // an empty comment does not clear it
+	set := func(name, from, to string) {
+		switch {
+		case from == to:
+		case to != "":
+			params[name] = to
+		default:
+			clear = append(clear, name) // an empty value does not clear it
 		}
+	}
+	set("comment", have.Comment, want.Comment)
+	if !r.hasRules() {
+		set("group", have.Group, want.Group)
+	}
+	if len(clear) > 0 {
+		params["delete"] = strings.Join(clear, ",")
 	}
 	if len(params) == 0 {
 		return nil
@@ -89,10 +103,16 @@ func (c *Client) updateResource(ctx context.Context, want ha.Resource) error {
 	return err
 }
 
+// changedMeanwhile: what an action was planned from is not what is there.
+func changedMeanwhile(what string) error {
+	return notDoneError{ha.Errorf(ha.Conflict, "somebody has changed the %s meanwhile; it must be read and planned again", what)}
+}
+
 // removeResource ends HA management of a guest. Rules that name it are left alone: since
 // 9.1 Proxmox also takes it out of them unless purge=0 is said, and deletes those that
 // become empty. What is gone already is success.
-func (c *Client) removeResource(ctx context.Context, sid ha.SID) error {
+func (c *Client) removeResource(ctx context.Context, a ha.RemoveResource) error {
+	sid := a.SID
 	r, err := c.currentRelease(ctx)
 	if err != nil {
 		return notDoneError{err}
@@ -100,15 +120,31 @@ func (c *Client) removeResource(ctx context.Context, sid ha.SID) error {
 	if err := checkSID(sid); err != nil {
 		return err
 	}
+	if !a.Was.SID.IsZero() {
+		have, err := c.resource(ctx, sid)
+		switch {
+		case gone(err):
+			return nil
+		case err != nil:
+			return notDoneError{err}
+		case !sameResource(have, a.Was, r):
+			return changedMeanwhile("resource " + sid.String())
+		}
+	}
 	path := resourcePath(sid)
 	if r.hasPurge() {
 		path += "?purge=0"
 	}
 	_, err = write[any](ctx, c, http.MethodDelete, path, nil)
-	if said(err, "not HA managed", "no such resource") {
+	if gone(err) {
 		return nil
 	}
 	return err
+}
+
+// gone reports whether Proxmox says that there is no such resource or rule.
+func gone(err error) bool {
+	return said(err, "not HA managed", "no such resource", "no such ha rule")
 }
 
 // resource reads one resource. Defaults are filled in.
@@ -122,7 +158,7 @@ func (c *Client) resource(ctx context.Context, sid ha.SID) (ha.Resource, error) 
 
 func sameResource(a, b ha.Resource, r release) bool {
 	return a.State == b.State && a.MaxRestart == b.MaxRestart && a.MaxRelocate == b.MaxRelocate &&
-		a.Comment == b.Comment && (!r.hasRules() || a.Failback == b.Failback)
+		a.Comment == b.Comment && (r.hasRules() && a.Failback == b.Failback || !r.hasRules() && a.Group == b.Group)
 }
 
 // putRule creates a rule or changes the one of its name.
@@ -140,7 +176,7 @@ func (c *Client) putRule(ctx context.Context, a ha.PutRule) error {
 	if a.Create {
 		return c.createRule(ctx, a.Rule)
 	}
-	return c.updateRule(ctx, a.Rule)
+	return c.updateRule(ctx, a)
 }
 
 func (c *Client) createRule(ctx context.Context, want ha.Rule) error {
@@ -173,13 +209,17 @@ func (c *Client) createRule(ctx context.Context, want ha.Rule) error {
 // updateRule makes a rule what is wanted: it reads, sends only what differs, and nothing
 // if nothing does. Proxmox demands the type every time, ignores a false disable and an
 // empty comment, and takes "delete" instead.
-func (c *Client) updateRule(ctx context.Context, want ha.Rule) error {
+func (c *Client) updateRule(ctx context.Context, a ha.PutRule) error {
+	want := a.Rule
 	have, err := c.rule(ctx, want.ID)
 	if err != nil {
 		return notDoneError{err}
 	}
 	if have.Type != want.Type {
 		return notDoneError{ha.Errorf(ha.Conflict, "the rule %s is of type %s, not %s; remove it first", want.ID, have.Type, want.Type)}
+	}
+	if a.Was.ID != "" && !sameRule(have, a.Was) && !sameRule(have, want) {
+		return changedMeanwhile("rule " + want.ID)
 	}
 	params := map[string]any{}
 	var clear []string
@@ -226,11 +266,22 @@ func (c *Client) updateRule(ctx context.Context, want ha.Rule) error {
 }
 
 // removeRule deletes a rule; Proxmox calls it success if there is none.
-func (c *Client) removeRule(ctx context.Context, id string) error {
-	if err := checkRuleID(id); err != nil {
+func (c *Client) removeRule(ctx context.Context, a ha.RemoveRule) error {
+	if err := checkConfigID("rule", a.ID); err != nil {
 		return err
 	}
-	_, err := write[any](ctx, c, http.MethodDelete, rulePath(id), nil)
+	if a.Was.ID != "" {
+		have, err := c.rule(ctx, a.ID)
+		switch {
+		case gone(err):
+			return nil
+		case err != nil:
+			return notDoneError{err}
+		case !sameRule(have, a.Was):
+			return changedMeanwhile("rule " + a.ID)
+		}
+	}
+	_, err := write[any](ctx, c, http.MethodDelete, rulePath(a.ID), nil)
 	return err
 }
 
@@ -263,7 +314,7 @@ func sidsText(list []ha.SID) string {
 }
 
 func checkRule(r ha.Rule) error {
-	if err := checkRuleID(r.ID); err != nil {
+	if err := checkConfigID("rule", r.ID); err != nil {
 		return err
 	}
 	switch {
@@ -287,15 +338,15 @@ func checkRule(r ha.Rule) error {
 	return nil
 }
 
-// checkRuleID holds an id to Proxmox's form: a letter first, then letters, digits, - and _.
-func checkRuleID(id string) error {
+// checkConfigID holds a name to Proxmox's form: a letter first, then letters, digits, - and _.
+func checkConfigID(what, id string) error {
 	ok := len(id) >= 2
 	for k, r := range id {
 		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 		ok = ok && (letter || k > 0 && ('0' <= r && r <= '9' || r == '-' || r == '_'))
 	}
 	if !ok {
-		return notDoneError{ha.Errorf(ha.Invalid, "%q cannot be the name of an HA rule: want a letter, then letters, digits, - and _", id)}
+		return notDoneError{ha.Errorf(ha.Invalid, "%q cannot be the name of an HA %s: want a letter, then letters, digits, - and _", id, what)}
 	}
 	return nil
 }

@@ -189,7 +189,7 @@ func (c *Client) readRules(ctx context.Context, r release, configured []haResour
 	if r.hasRules() {
 		inv.Rules = haRules(rules)
 	} else {
-		inv.Rules = groupRules(groups, inv.Resources)
+		inv.Rules, inv.Groups = groupRules(groups, inv.Resources), haGroups(groups)
 	}
 	return nil
 }

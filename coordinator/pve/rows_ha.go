@@ -84,6 +84,22 @@ type groupRow struct {
 	Digest     String `json:"digest"`
 }
 
+func (g groupRow) group() ha.Group {
+	return ha.Group{
+		Name: string(g.Group), Nodes: ruleNodes(g.Nodes), Restricted: bool(g.Restricted), NoFailback: bool(g.NoFailback),
+		Comment: string(g.Comment), Digest: string(g.Digest),
+	}
+}
+
+func haGroups(rows []groupRow) []ha.Group {
+	var out []ha.Group
+	for _, g := range rows {
+		out = append(out, g.group())
+	}
+	slices.SortFunc(out, func(a, b ha.Group) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
 // groupRules reads groups as the rules PVE 9 would turn them into: one per group that has
 // resources, named ha-group-GROUP, strict if the group is restricted. An unused group
 // binds nothing and vanishes.

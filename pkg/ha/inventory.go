@@ -3,6 +3,8 @@ package ha
 import (
 	"cmp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,8 +23,11 @@ type Inventory struct {
 	Storages  []Storage  `json:"storages"`  // by name
 	Resources []Resource `json:"resources"` // by SID
 	Rules     []Rule     `json:"rules"`     // by ID
-	HA        HAStatus   `json:"ha"`
-	Options   Options    `json:"options"`
+	// Groups are PVE 8's, by name. Those that have resources are among Rules as well, as
+	// what they amount to.
+	Groups  []Group  `json:"groups,omitempty"`
+	HA      HAStatus `json:"ha"`
+	Options Options  `json:"options"`
 	// Tasks are the recent and running tasks of the cluster, newest first.
 	Tasks []Task `json:"tasks,omitempty"`
 	// Failures are the parts that could not be read; the parts then are empty and
@@ -192,6 +197,13 @@ type HAService struct {
 // Moving reports whether the CRM has the service on its way.
 func (s HAService) Moving() bool {
 	return s.State == ServiceMigrate || s.State == ServiceRelocate || s.State == ServiceRequestBalance
+}
+
+// UsesGroups reports whether the cluster says where resources may run by groups: before
+// Proxmox VE 9. A version nobody knows is taken for a new one.
+func (i Inventory) UsesGroups() bool {
+	major, err := strconv.Atoi(i.Version[:max(0, strings.IndexAny(i.Version, ".-~"))])
+	return err == nil && major < 9
 }
 
 // Node returns the node of that name.

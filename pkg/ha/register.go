@@ -8,32 +8,67 @@ import (
 // AddResource makes a guest HA-managed.
 type AddResource struct{ Resource Resource }
 
+// The changes below carry what they were planned from, Was, so that a change somebody
+// else made meanwhile is seen and planned anew instead of overwritten. Proxmox's own digest
+// cannot serve for it: it is of the whole file, and the first of our own changes makes it
+// stale for all others. A zero Was asks for no such look.
+
 // UpdateResource changes the configuration of a resource. Resource holds all its values
 // as they shall be; Digest, if set, is the file it was planned from.
-type UpdateResource struct{ Resource Resource }
+type UpdateResource struct{ Resource, Was Resource }
 
 // RemoveResource ends HA management; the guest is left as it is.
-type RemoveResource struct{ SID SID }
+type RemoveResource struct {
+	SID SID
+	Was Resource
+}
 
 // PutRule creates an HA rule or changes the one of that ID.
 type PutRule struct {
 	Rule   Rule
 	Create bool
+	Was    Rule
 }
 
 // RemoveRule deletes an HA rule.
-type RemoveRule struct{ ID string }
+type RemoveRule struct {
+	ID  string
+	Was Rule
+}
+
+// PutGroup creates an HA group or changes the one of that name (PVE 8).
+type PutGroup struct {
+	Group  Group
+	Create bool
+	Was    Group
+}
+
+// RemoveGroup deletes an HA group (PVE 8). No resource may be in it any more.
+type RemoveGroup struct {
+	Name string
+	Was  Group
+}
 
 func (AddResource) action()    {}
 func (UpdateResource) action() {}
 func (RemoveResource) action() {}
 func (PutRule) action()        {}
 func (RemoveRule) action()     {}
+func (PutGroup) action()       {}
+func (RemoveGroup) action()    {}
 
 func (a AddResource) String() string    { return fmt.Sprintf("register %s", a.Resource.SID) }
 func (a UpdateResource) String() string { return fmt.Sprintf("change %s", a.Resource.SID) }
 func (a RemoveResource) String() string { return fmt.Sprintf("unregister %s", a.SID) }
 func (a RemoveRule) String() string     { return fmt.Sprintf("remove rule %s", a.ID) }
+func (a RemoveGroup) String() string    { return fmt.Sprintf("remove group %s", a.Name) }
+
+func (a PutGroup) String() string {
+	if a.Create {
+		return fmt.Sprintf("create group %s", a.Group.Name)
+	}
+	return fmt.Sprintf("change group %s", a.Group.Name)
+}
 
 func (a PutRule) String() string {
 	if a.Create {
@@ -49,8 +84,28 @@ func (a AddResource) Command() string { return "ha-manager add " + resourceArgs(
 func (a UpdateResource) Command() string { return "ha-manager set " + resourceArgs(a.Resource) }
 
 // Command is the stock command. Without purge Proxmox would also take the guest out of
-// rules that others made (the default of the API is purge=1).
-func (a RemoveResource) Command() string { return fmt.Sprintf("ha-manager remove %s --purge 0", a.SID) }
+// rules that others made (the default of the API is purge=1). PVE 8 has no such option and
+// no rules.
+func (a RemoveResource) Command() string {
+	if a.Was.Group != "" {
+		return fmt.Sprintf("ha-manager remove %s", a.SID)
+	}
+	return fmt.Sprintf("ha-manager remove %s --purge 0", a.SID)
+}
+
+// Command is the stock command.
+func (a RemoveGroup) Command() string { return "ha-manager groupremove " + a.Name }
+
+// Command is the stock command.
+func (a PutGroup) Command() string {
+	verb := "groupset"
+	if a.Create {
+		verb = "groupadd"
+	}
+	g := a.Group
+	return fmt.Sprintf("ha-manager %s %s --nodes %s --restricted %d --nofailback %d", verb, g.Name, nodesText(g.Nodes), bit(g.Restricted), bit(g.NoFailback)) +
+		commentArg(g.Comment)
+}
 
 // Command is the stock command.
 func (a RemoveRule) Command() string { return "ha-manager rules remove " + a.ID }
@@ -65,19 +120,27 @@ func (a PutRule) Command() string {
 	s := fmt.Sprintf("ha-manager rules %s %s %s --resources %s", verb, r.Type, r.ID, joinSIDs(r.Resources))
 	if r.Type == NodeAffinity {
 		s += " --nodes " + r.NodesText()
-		if r.Strict {
-			s += " --strict 1"
+		if r.Strict || a.Was.Strict {
+			s += fmt.Sprintf(" --strict %d", bit(r.Strict))
 		}
 	} else {
 		s += " --affinity " + string(r.Affinity)
+	}
+	if a.Was.Disabled && !r.Disabled {
+		s += " --delete disable"
 	}
 	return s + commentArg(r.Comment)
 }
 
 // NodesText writes the nodes of a node-affinity rule as rules.cfg does: n1:2,n2.
-func (r Rule) NodesText() string {
-	parts := make([]string, len(r.Nodes))
-	for k, n := range r.Nodes {
+func (r Rule) NodesText() string { return nodesText(r.Nodes) }
+
+// NodesText writes the nodes of a group the same way.
+func (g Group) NodesText() string { return nodesText(g.Nodes) }
+
+func nodesText(nodes []RuleNode) string {
+	parts := make([]string, len(nodes))
+	for k, n := range nodes {
 		parts[k] = string(n.Node)
 		if n.Priority != 0 {
 			parts[k] += fmt.Sprintf(":%d", n.Priority)
@@ -87,12 +150,19 @@ func (r Rule) NodesText() string {
 }
 
 func resourceArgs(r Resource) string {
-	failback := 0
-	if r.Failback {
-		failback = 1
+	where := fmt.Sprintf("--failback %d", bit(r.Failback))
+	if r.Group != "" { // PVE 8: failback is the group's
+		where = "--group " + r.Group
 	}
-	return fmt.Sprintf("%s --state %s --failback %d --max_restart %d --max_relocate %d",
-		r.SID, r.State, failback, r.MaxRestart, r.MaxRelocate) + commentArg(r.Comment)
+	return fmt.Sprintf("%s --state %s %s --max_restart %d --max_relocate %d", r.SID, r.State, where, r.MaxRestart, r.MaxRelocate) +
+		commentArg(r.Comment)
+}
+
+func bit(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 func commentArg(c string) string {

@@ -25,8 +25,12 @@ type CheckRequest struct {
 
 // PlanView is the difference between what network.yml declares and what is registered.
 type PlanView struct {
+	// Changes are in the order in which they are made; after them what is unchanged and
+	// what is foreign.
 	Changes []Change `json:"changes"`
 	Waits   []Wait   `json:"waits,omitempty"`
+	// Notices are things worth knowing that forbid nothing.
+	Notices []string `json:"notices,omitempty"`
 }
 
 // Change is one line of that difference.

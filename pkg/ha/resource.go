@@ -1,5 +1,7 @@
 package ha
 
+import "slices"
+
 // RequestState is what is asked of an HA resource.
 type RequestState string
 
@@ -26,6 +28,31 @@ type Resource struct {
 	Comment string `json:"comment,omitempty"`
 	// Digest is of the whole resources.cfg: a change of another resource makes it stale.
 	Digest string `json:"digest,omitempty"`
+}
+
+// Same reports whether two configurations say the same, wherever they were read.
+func (r Resource) Same(o Resource) bool {
+	r.Digest, o.Digest = "", ""
+	return r == o
+}
+
+// Group is an HA group: PVE 8's way to say where resources may run (GET
+// /cluster/ha/groups). A PVE 9 cluster turns its groups into rules by itself.
+type Group struct {
+	Name string `json:"name"`
+	// Nodes are sorted by name; the highest priority is preferred.
+	Nodes []RuleNode `json:"nodes"`
+	// Restricted: never anywhere but on Nodes.
+	Restricted bool `json:"restricted,omitempty"`
+	// NoFailback: a resource stays where it is when a better node comes back.
+	NoFailback bool   `json:"no_failback,omitempty"`
+	Comment    string `json:"comment,omitempty"`
+	Digest     string `json:"digest,omitempty"`
+}
+
+// Same reports whether two groups say the same, wherever they were read.
+func (g Group) Same(o Group) bool {
+	return g.Name == o.Name && slices.Equal(g.Nodes, o.Nodes) && g.Restricted == o.Restricted && g.NoFailback == o.NoFailback && g.Comment == o.Comment
 }
 
 // RuleType is the type of an HA rule.
@@ -63,6 +90,13 @@ type Rule struct {
 	// errors does not bind.
 	Errors []string `json:"errors,omitempty"`
 	Digest string   `json:"digest,omitempty"`
+}
+
+// Same reports whether two rules say the same, wherever they were read. What the HA
+// manager makes of them (Errors) does not count. Resources and nodes are sorted in both.
+func (r Rule) Same(o Rule) bool {
+	return r.ID == o.ID && r.Type == o.Type && slices.Equal(r.Resources, o.Resources) && slices.Equal(r.Nodes, o.Nodes) &&
+		r.Strict == o.Strict && r.Affinity == o.Affinity && r.Disabled == o.Disabled && r.Comment == o.Comment
 }
 
 // RuleNode is a node of a node-affinity rule. The highest Priority is preferred.

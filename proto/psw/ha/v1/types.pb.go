@@ -2671,9 +2671,11 @@ func (x *Finding) GetBecause() string {
 
 // PlanView is the difference between what network.yml declares and what is registered.
 type PlanView struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Changes       []*Change              `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
-	Waits         []*Wait                `protobuf:"bytes,2,rep,name=waits,proto3" json:"waits,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Changes []*Change              `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	Waits   []*Wait                `protobuf:"bytes,2,rep,name=waits,proto3" json:"waits,omitempty"`
+	// Worth knowing, and forbidding nothing.
+	Notices       []string `protobuf:"bytes,3,rep,name=notices,proto3" json:"notices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2718,6 +2720,13 @@ func (x *PlanView) GetChanges() []*Change {
 func (x *PlanView) GetWaits() []*Wait {
 	if x != nil {
 		return x.Waits
+	}
+	return nil
+}
+
+func (x *PlanView) GetNotices() []string {
+	if x != nil {
+		return x.Notices
 	}
 	return nil
 }
@@ -3533,10 +3542,11 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\x05title\x18\x04 \x01(\tR\x05title\x12\x1a\n" +
 	"\bevidence\x18\x05 \x01(\tR\bevidence\x12\x16\n" +
 	"\x06remedy\x18\x06 \x01(\tR\x06remedy\x12\x18\n" +
-	"\abecause\x18\a \x01(\tR\abecause\"^\n" +
+	"\abecause\x18\a \x01(\tR\abecause\"x\n" +
 	"\bPlanView\x12+\n" +
 	"\achanges\x18\x01 \x03(\v2\x11.psw.ha.v1.ChangeR\achanges\x12%\n" +
-	"\x05waits\x18\x02 \x03(\v2\x0f.psw.ha.v1.WaitR\x05waits\"d\n" +
+	"\x05waits\x18\x02 \x03(\v2\x0f.psw.ha.v1.WaitR\x05waits\x12\x18\n" +
+	"\anotices\x18\x03 \x03(\tR\anotices\"d\n" +
 	"\x06Change\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
