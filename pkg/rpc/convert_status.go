@@ -159,11 +159,11 @@ func (d *decoder) finding(m *hav1.Finding) ha.Finding {
 }
 
 func encodePlanView(p ha.PlanView) *hav1.PlanView {
-	return &hav1.PlanView{Changes: each(p.Changes, encodeChange), Waits: each(p.Waits, encodeWait), Notices: p.Notices}
+	return &hav1.PlanView{Changes: each(p.Changes, encodeChange), Waits: each(p.Waits, encodeWait), Notices: words[string](p.Notices)}
 }
 
 func (d *decoder) planView(m *hav1.PlanView) ha.PlanView {
-	return ha.PlanView{Changes: each(m.GetChanges(), d.change), Waits: each(m.GetWaits(), d.wait), Notices: m.GetNotices()}
+	return ha.PlanView{Changes: each(m.GetChanges(), d.change), Waits: each(m.GetWaits(), d.wait), Notices: words[string](m.GetNotices())}
 }
 
 func encodeChange(c ha.Change) *hav1.Change {
