@@ -54,6 +54,7 @@ func New(c Config, host probe.Host, log *slog.Logger) *Agent {
 		reading: make(chan struct{}, 1),
 		blind:   make(map[string]string),
 	}
+	a.prober.TestWrites(c.WriteEvery, c.WritePaths...)
 	a.interval.Store(int64(c.Interval))
 	if fault := a.lineage.fault; fault != nil {
 		log.Error("no order will be obeyed: make sure that only one coordinator runs, then remove the file",

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casaeureka/psw-ha/agent/probe"
 	"github.com/casaeureka/psw-ha/pkg/gossip"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -28,6 +29,10 @@ type Config struct {
 	// Interval is how often it looks and reports, until a coordinator says otherwise.
 	Interval time.Duration
 	Gossip   GossipConfig
+	// WriteEvery is how often it writes a small file to each shared mount and reads it back:
+	// those that Proxmox's NFS storages name, and WritePaths. 0 is never.
+	WriteEvery time.Duration
+	WritePaths []string
 }
 
 // GossipConfig is how the agent finds coordinators that moved. It is off without Bind.
@@ -53,6 +58,8 @@ func (g GossipConfig) On() bool { return g.Bind != "" }
 const (
 	intervalMin = time.Second
 	intervalMax = ha.ReportAgeMax / 3
+	// writeEveryMin keeps one more file from being a load on a busy NAS.
+	writeEveryMin = 10 * time.Second
 )
 
 // DefaultConfig is everything that has a sensible value on every node. Node and
@@ -62,6 +69,8 @@ func DefaultConfig() Config {
 		TLSDir:   "/etc/psw-ha/tls",
 		StateDir: "/var/lib/psw-ha/agent",
 		Interval: ha.ReportInterval,
+
+		WriteEvery: probe.WriteEvery,
 	}
 }
 
@@ -103,6 +112,12 @@ func (c Config) Validate() error {
 	if c.Interval < intervalMin || c.Interval > intervalMax {
 		fault("interval %s: want between %s and %s, so that three reports fit into the %s after which a node is unknown",
 			c.Interval, intervalMin, intervalMax.Round(time.Second), ha.ReportAgeMax)
+	}
+	if c.WriteEvery != 0 && c.WriteEvery < writeEveryMin {
+		fault("writing to shared mounts every %s: want at least %s, or 0 for never", c.WriteEvery, writeEveryMin)
+	}
+	for _, path := range c.WritePaths {
+		folder("mount to write to", path)
 	}
 	if g := c.Gossip; g.On() {
 		numeric("gossip bind address", g.Bind)

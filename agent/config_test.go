@@ -43,6 +43,8 @@ func TestFaultsOfAConfigurationSayWhatWouldBeRight(t *testing.T) {
 		{"a relative folder", func(c *Config) { c.StateDir = "state" }, `state folder "state": want an absolute path`},
 		{"too often", func(c *Config) { c.Interval = 10 * time.Millisecond }, "want between 1s and"},
 		{"too seldom", func(c *Config) { c.Interval = time.Minute }, "three reports fit into the 20s"},
+		{"writing too often", func(c *Config) { c.WriteEvery = time.Second }, "want at least 10s, or 0 for never"},
+		{"writing to a relative path", func(c *Config) { c.WritePaths = []string{"mnt"} }, `mount to write to "mnt": want an absolute path`},
 		{"gossip at a name", func(c *Config) {
 			c.Gossip = GossipConfig{Bind: "node1:8008", KeyFile: "/k", Peers: []string{"node2:8008"}}
 		}, "want IP:port"},

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
@@ -53,6 +54,12 @@ func (m *machine) Open(name string) (fs.File, error) {
 
 func (m *machine) Statfs(context.Context, string) (total, free uint64, err error) {
 	return 0, 0, syscall.ENOENT
+}
+
+func (m *machine) TryWrite(context.Context, string) error { return syscall.ENOENT }
+
+func (m *machine) Clock() (offset, errorMax, errorEstimated time.Duration, synchronized bool, err error) {
+	return 0, 0, 0, true, nil
 }
 
 func (m *machine) Run(ctx context.Context, name string, args ...string) ([]byte, error) {

@@ -119,7 +119,7 @@ func labCapture(t *testing.T, lab fs.FS, scenario, node string) *Recording {
 	}
 	for line := range strings.Lines(string(index)) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if command := fields[4]; strings.HasPrefix(command, "corosync-") && Allowed(strings.Fields(command)[0], strings.Fields(command)[1:]...) {
+		if command := fields[4]; (strings.HasPrefix(command, "corosync-") || command == "ip -j addr") && Allowed(strings.Fields(command)[0], strings.Fields(command)[1:]...) {
 			r.addRun(t, command, fields[1], get(t, lab, dir+"/"+fields[0]+".out"))
 		}
 	}
@@ -163,7 +163,7 @@ func (r *Recording) addSysfs(text string) {
 	for line := range strings.Lines(text) {
 		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		if ok && strings.HasPrefix(name, "/sys/class/watchdog/") && slices.Contains([]string{
-			"identity", "state", "timeout", "nowayout", "bootstatus"}, path.Base(name)) {
+			"identity", "state", "timeout", "nowayout", "bootstatus", "pretimeout"}, path.Base(name)) {
 			r.add(strings.TrimPrefix(name, "/"), value+"\n")
 		}
 	}

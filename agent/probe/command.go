@@ -45,6 +45,21 @@ func Allowed(name string, args ...string) bool {
 		return slices.Equal(args, []string{"-n"}) || slices.Equal(args, []string{"-s"})
 	case "corosync-cmapctl":
 		return len(args) == 0 || slices.Equal(args, []string{"-m", "stats"})
+	case "corosync-qdevice-tool":
+		return slices.Equal(args, []string{"-s"})
+	case "ip":
+		return slices.Equal(args, []string{"-j", "addr"})
+	case "systemctl":
+		return slices.Equal(args, showUnits)
+	case "chronyc":
+		return slices.Equal(args, []string{"-n", "-c", "tracking"})
+	case "ceph":
+		const common = 4 // --connect-timeout N … --format json
+		return len(args) > common && slices.Equal(args[:2], []string{"--connect-timeout", cephConnectMax}) &&
+			slices.Equal(args[len(args)-2:], []string{"--format", "json"}) &&
+			slices.Contains([]string{"status", "osd dump", "osd df tree"}, strings.Join(args[2:len(args)-2], " "))
+	case "sbd":
+		return len(args) == 3 && args[0] == "-d" && isSBDDevice(args[1]) && (args[2] == "list" || args[2] == "dump")
 	case "ha-manager":
 		return len(args) == 4 && args[0] == "crm-command" && args[1] == "node-maintenance" &&
 			(args[2] == "enable" || args[2] == "disable") && nodeName.MatchString(args[3])

@@ -16,36 +16,50 @@ import (
 // never: all of them hang while corosync is stopped by a signal.
 const corosyncToolMax = 2 * time.Second
 
-// tokenAgeMax is how long the token timeout is remembered. It follows from corosync.conf,
-// so it is asked again when that changes; a little later as well, because corosync may
-// read a new file some time after it was written.
-const tokenAgeMax = time.Minute
+// cmapAgeMax is how long corosync's running configuration is remembered. It follows from
+// corosync.conf, so it is asked again when that changes; a little later as well, because
+// corosync may read a new file some time after it was written.
+const cmapAgeMax = time.Minute
 
-// tokenCache remembers the token timeout.
-type tokenCache struct {
+// cmapCache remembers the running configuration.
+type cmapCache struct {
 	conf  string
 	asked time.Time
-	token time.Duration
+	running
 }
+
+// running is what corosync runs with, whatever its file says.
+type running struct {
+	token, consensus time.Duration
+	configVersion    int
+}
+
+// deviceAgeMax is how long the state of the QDevice's server is remembered. Whether the
+// QDevice votes is asked every round, with everybody else's votes.
+const deviceAgeMax = 15 * time.Second
 
 // lookCorosync asks corosync's own tools. quorumtool comes first and alone: it says
 // whether corosync answers at all, and if it hangs, the others would as well.
 func lookCorosync(ctx context.Context, r *round) (facts, error) {
-	c, err := askQuorum(ctx, r.host)
-	if err != nil {
-		return nil, err
-	}
-	put := func(report *ha.Report) { report.Corosync = c }
-	if !c.Running {
-		return put, nil
-	}
 	conf := readCorosyncConf(r.host)
-	c.QDevice = c.QDevice || conf.qdevice
+	c, err := askQuorum(ctx, r.host)
+	c.Config = conf.declared
+	put := func(report *ha.Report) { report.Corosync = c }
+	if err != nil || !c.Running {
+		return put, err
+	}
+	c.QDevice = c.QDevice || conf.declared.QDeviceModel != ""
 
-	var both sync.WaitGroup
-	both.Go(func() { c.Links, err = askLinks(ctx, r.host, c.NodeID, conf) })
-	both.Go(func() { c.TokenTimeout = r.askToken(ctx, conf) })
-	both.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { c.Links, err = askLinks(ctx, r.host, c.NodeID, conf) })
+	all.Go(func() {
+		now := r.askRunning(ctx, conf)
+		c.TokenTimeout, c.Consensus, c.ConfigVersion = now.token, now.consensus, now.configVersion
+	})
+	if c.QDevice {
+		all.Go(func() { c.QDeviceState = r.askDevice(ctx) })
+	}
+	all.Wait()
 	return put, err
 }
 
@@ -154,16 +168,32 @@ func askTool[T any](ctx context.Context, h Host, parse func(string) (T, error), 
 	return parse(string(out))
 }
 
-// askToken returns the token timeout corosync runs with, remembered where possible; 0 if
-// it cannot be had, which is no reason to doubt the rest.
-func (r *round) askToken(ctx context.Context, conf corosyncConf) time.Duration {
-	if r.token.token != 0 && r.token.conf == conf.text && time.Since(r.token.asked) < tokenAgeMax {
-		return r.token.token
+// askRunning returns what corosync runs with, remembered where possible; nothing if it
+// cannot be had, which is no reason to doubt the rest. While it is not what the file says,
+// it is asked every round.
+func (r *round) askRunning(ctx context.Context, conf corosyncConf) running {
+	known := r.cmap.conf == conf.text && time.Since(r.cmap.asked) < cmapAgeMax
+	if known && r.cmap.token != 0 && (conf.declared.Version == 0 || r.cmap.configVersion == conf.declared.Version) {
+		return r.cmap.running
 	}
-	token, err := askTool(ctx, r.host, parseTokenTimeout, "corosync-cmapctl")
+	now, err := askTool(ctx, r.host, parseRunning, "corosync-cmapctl")
 	if err != nil {
-		return 0
+		return running{}
 	}
-	r.token = tokenCache{conf: conf.text, asked: time.Now(), token: token}
-	return token
+	r.cmap = cmapCache{conf: conf.text, asked: time.Now(), running: now}
+	return now
+}
+
+// askDevice returns what the QDevice says of its server; empty if it cannot be asked: its
+// unit is among those that are reported.
+func (r *round) askDevice(ctx context.Context) string {
+	if !r.device.asked.IsZero() && time.Since(r.device.asked) < deviceAgeMax {
+		return r.device.state
+	}
+	state, err := askTool(ctx, r.host, parseDeviceState, "corosync-qdevice-tool", "-s")
+	if err != nil {
+		return ""
+	}
+	r.device.asked, r.device.state = time.Now(), state
+	return state
 }

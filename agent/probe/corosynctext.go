@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -246,126 +245,52 @@ func setLinkStat(l *ha.Link, field string, n uint64) {
 		l.Latency = time.Duration(min(n, most)) * time.Microsecond
 	case "latency_max":
 		l.LatencyMax = time.Duration(min(n, most)) * time.Microsecond
+	case "down_count":
+		l.Downs = int64(min(n, most))
 	}
 }
 
-// parseTokenTimeout reads the token timeout, in milliseconds, from `corosync-cmapctl`.
-func parseTokenTimeout(text string) (time.Duration, error) {
+// parseRunning reads, from corosync-cmapctl, the timeouts, in milliseconds, and the version of
+// the configuration that corosync runs with.
+func parseRunning(text string) (running, error) {
+	var now running
 	for line := range strings.Lines(text) {
 		key, value, ok := cmapValue(line)
-		if !ok || key != "runtime.config.totem.token" {
+		if !ok {
+			continue
+		}
+		switch key {
+		case "runtime.config.totem.token", "runtime.config.totem.consensus", "totem.config_version":
+		default:
 			continue
 		}
 		n, err := strconv.ParseUint(value, 10, 31)
 		if err != nil || n == 0 {
-			return 0, fmt.Errorf("corosync-cmapctl: not a token timeout: %.80q", line)
+			return running{}, fmt.Errorf("corosync-cmapctl: not to be understood: %.80q", line)
 		}
-		return time.Duration(n) * time.Millisecond, nil
+		switch key {
+		case "runtime.config.totem.token":
+			now.token = time.Duration(n) * time.Millisecond
+		case "runtime.config.totem.consensus":
+			now.consensus = time.Duration(n) * time.Millisecond
+		default:
+			now.configVersion = int(n)
+		}
 	}
-	return 0, errors.New("corosync-cmapctl: no token timeout")
-}
-
-// corosyncConf is what corosync.conf says of the nodes.
-type corosyncConf struct {
-	text    string
-	nodes   []confNode
-	qdevice bool
-}
-
-type confNode struct {
-	id    int
-	name  ha.NodeName
-	rings [8]string // addresses by link number
-}
-
-// readCorosyncConf reads the node's own copy of corosync.conf, which is there even while
-// pmxcfs is not. Without it, names come from pmxcfs, or are left out.
-func readCorosyncConf(h Host) corosyncConf {
-	if data, err := read(h, "etc/corosync/corosync.conf"); err == nil {
-		return parseCorosyncConf(string(data))
+	if now.token == 0 {
+		return running{}, errors.New("corosync-cmapctl: no token timeout")
 	}
-	if data, err := read(h, "etc/pve/.members"); err == nil {
-		return parseMembers(data)
-	}
-	return corosyncConf{}
+	return now, nil
 }
 
-// parseCorosyncConf reads corosync.conf: sections in braces, key: value lines.
-func parseCorosyncConf(text string) corosyncConf {
-	conf := corosyncConf{text: text}
-	var sections []string
+// parseDeviceState reads the state of "corosync-qdevice-tool -s": what it says of its server.
+func parseDeviceState(text string) (string, error) {
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		name, opens := strings.CutSuffix(line, "{")
-		if opens {
-			sections = append(sections, strings.TrimSpace(name))
-			if strings.Join(sections, ".") == "nodelist.node" {
-				conf.nodes = append(conf.nodes, confNode{})
-			}
-			continue
-		}
-		if line == "}" {
-			sections = sections[:max(0, len(sections)-1)]
-			continue
-		}
-		key, value, ok := strings.Cut(line, ":")
-		if !ok || strings.HasPrefix(line, "#") {
-			continue
-		}
-		value = strings.TrimSpace(value)
-		switch strings.Join(sections, ".") {
-		case "nodelist.node":
-			conf.nodes[len(conf.nodes)-1].set(key, value)
-		case "quorum.device":
-			conf.qdevice = conf.qdevice || key == "model"
-		}
-	}
-	return conf
-}
-
-func (n *confNode) set(key, value string) {
-	switch key {
-	case "name":
-		n.name = ha.NodeName(value)
-	case "nodeid":
-		n.id, _ = strconv.Atoi(value)
-	}
-	if ring, ok := strings.CutPrefix(key, "ring"); ok {
-		if number, err := linkNumber(strings.TrimSuffix(ring, "_addr")); err == nil {
-			n.rings[number] = value
-		}
-	}
-}
-
-// parseMembers reads names and addresses from /etc/pve/.members.
-func parseMembers(data []byte) corosyncConf {
-	var members struct {
-		Nodelist map[string]struct {
-			ID int    `json:"id"`
-			IP string `json:"ip"`
-		} `json:"nodelist"`
-	}
-	conf := corosyncConf{text: string(data)}
-	if json.Unmarshal(data, &members) != nil {
-		return conf
-	}
-	for name, m := range members.Nodelist {
-		conf.nodes = append(conf.nodes, confNode{id: m.ID, name: ha.NodeName(name), rings: [8]string{m.IP}})
-	}
-	return conf
-}
-
-// describe fills in the peer's name, and addresses where corosync itself gave none.
-func (c corosyncConf) describe(l *ha.Link, self int) {
-	for _, n := range c.nodes {
-		if n.id == l.PeerID {
-			l.Peer = n.name
-			if l.Remote == "" {
-				l.Remote = n.rings[l.Number]
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "State" {
+			if state := strings.TrimSpace(value); state != "" {
+				return state, nil
 			}
 		}
-		if n.id == self && l.Local == "" {
-			l.Local = n.rings[l.Number]
-		}
 	}
+	return "", errors.New("corosync-qdevice-tool: no state")
 }

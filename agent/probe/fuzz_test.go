@@ -80,7 +80,7 @@ func FuzzCorosyncConf(f *testing.F) {
 		l := ha.Link{PeerID: 1, Number: 7}
 		parseCorosyncConf(text).describe(&l, 2)
 		parseMembers([]byte(text)).describe(&l, 2)
-		_, _ = parseTokenTimeout(text)
+		_, _ = parseRunning(text)
 	})
 }
 

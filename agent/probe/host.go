@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"time"
 )
 
 // Host is the slice of a machine that a probe may touch: the real one (Local), a recorded
@@ -21,6 +22,14 @@ type Host interface {
 	// one call in flight per path. An *fs.PathError of the operation statfs is the file
 	// system's own answer; any other error means that it could not be asked.
 	Statfs(ctx context.Context, path string) (total, free uint64, err error)
+	// TryWrite writes a small file below an absolute path, syncs it, reads it back and removes
+	// it. It may hang as Statfs may, with the same guarantees: it returns when ctx ends, and
+	// never leaves more than one attempt in flight per path. An *fs.PathError of the operation
+	// write is what the file system said; any other error means that it could not be tried.
+	TryWrite(ctx context.Context, path string) error
+	// Clock asks the kernel how right the clock is: how far it still is from where it is being
+	// steered to, how wrong it may be at most and is by estimate, and whether anything steers it.
+	Clock() (offset, errorMax, errorEstimated time.Duration, synchronized bool, err error)
 	// Run runs one of the commands on the allow-list and returns its standard output. A
 	// non-zero exit is an error that has ExitCode() int; the output is returned with it.
 	Run(ctx context.Context, name string, args ...string) ([]byte, error)

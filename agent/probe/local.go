@@ -18,12 +18,12 @@ type LocalOptions struct {
 	// CommandDirs are the folders searched for the commands on the allow-list; empty means
 	// /usr/sbin, /usr/bin, /sbin and /bin. $PATH is not used.
 	CommandDirs []string
-	// StatfsChild is the command line that calls RunStatfsChild with the path appended;
-	// empty means this program itself with StatfsChildArgument.
-	StatfsChild []string
+	// Child is the command line that calls RunChild with the path appended;
+	// empty means this program itself with ChildArgument.
+	Child []string
 }
 
-// Local is the machine this program runs on. Its caller's main must call RunStatfsChild
+// Local is the machine this program runs on. Its caller's main must call RunChild
 // before anything else.
 func Local(o LocalOptions) Host {
 	if o.Root == "" {

@@ -17,7 +17,7 @@ import (
 
 // The test binary stands in for psw-agent: Local starts it again to ask a file system.
 func TestMain(m *testing.M) {
-	if code, handled := RunStatfsChild(os.Args[1:]); handled {
+	if code, handled := RunChild(os.Args[1:]); handled {
 		os.Exit(code)
 	}
 	os.Exit(m.Run())
@@ -164,7 +164,7 @@ func TestStatfsOfThisMachine(t *testing.T) {
 // A child that cannot be started, or dies, is no answer of the file system.
 func TestStatfsThatCouldNotBeAsked(t *testing.T) {
 	for _, child := range [][]string{{"/does/not/exist"}, {"/bin/sh", "-c", "echo oops >&2; exit 1"}, {"/bin/sh", "-c", "kill -9 $$"}, {"/bin/sh", "-c", "echo hello"}} {
-		_, _, err := Local(LocalOptions{StatfsChild: child}).Statfs(t.Context(), "/")
+		_, _, err := Local(LocalOptions{Child: child}).Statfs(t.Context(), "/")
 		if _, answered := ownAnswer(err); err == nil || answered {
 			t.Errorf("%q: %v", child, err)
 		}
@@ -172,7 +172,7 @@ func TestStatfsThatCouldNotBeAsked(t *testing.T) {
 }
 
 func TestStatfsThatHangsIsKilled(t *testing.T) {
-	host := Local(LocalOptions{StatfsChild: []string{"/bin/sh", "-c", "read line < " + fifo(t)}})
+	host := Local(LocalOptions{Child: []string{"/bin/sh", "-c", "read line < " + fifo(t)}})
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, _, err := host.Statfs(ctx, "/mnt/pve/nas")
@@ -183,15 +183,15 @@ func TestStatfsThatHangsIsKilled(t *testing.T) {
 	}
 }
 
-func TestStatfsChild(t *testing.T) {
+func TestChild(t *testing.T) {
 	var out, complaint bytes.Buffer
-	if code := statfsChild([]string{"/"}, &out, &complaint); code != 0 || out.Len() == 0 {
+	if code := child([]string{"statfs", "/"}, &out, &complaint); code != 0 || out.Len() == 0 {
 		t.Errorf("code %d, %q, %q", code, &out, &complaint)
 	}
-	if code := statfsChild(nil, &out, &complaint); code != 2 || !strings.Contains(complaint.String(), "PATH") {
+	if code := child(nil, &out, &complaint); code != 2 || !strings.Contains(complaint.String(), "PATH") {
 		t.Errorf("without a path: code %d, %q", code, &complaint)
 	}
-	if _, handled := RunStatfsChild([]string{"run"}); handled {
+	if _, handled := RunChild([]string{"run"}); handled {
 		t.Error("an ordinary command line is not for the child")
 	}
 }

@@ -35,6 +35,7 @@ func lookLRM(_ context.Context, r *round) (facts, error) {
 			err = parseManagerStatus(status, r.node, &l)
 		}
 		missing.add("manager_status", bare(err))
+		missing.add("crm_commands", bare(readCommands(r.host, &l)))
 	}
 	return func(report *ha.Report) { report.HA = l }, missing.err()
 }
@@ -45,13 +46,60 @@ func parseLRMStatus(data []byte, l *ha.LocalHA) error {
 		State     string `json:"state"`
 		Mode      string `json:"mode"`
 		Timestamp number `json:"timestamp"`
+		Results   map[string]struct {
+			SID      string `json:"sid"`
+			State    string `json:"state"`
+			ExitCode number `json:"exit_code"`
+		} `json:"results"`
 	}
 	if err := decode(data, &status); err != nil {
 		return err
 	}
 	l.LRMState, l.LRMMode, l.LRMAt = status.State, status.Mode, status.Timestamp.time()
+	for _, job := range status.Results {
+		if job.ExitCode == 0 {
+			continue
+		}
+		sid, err := ha.ParseSID(job.SID)
+		if err != nil {
+			return err
+		}
+		l.Failed = append(l.Failed, ha.LRMResult{SID: sid, State: job.State, ExitCode: int(job.ExitCode)})
+	}
 	return nil
 }
+
+// readCommands counts what waits for the CRM's master in ha/crm_commands, one command a line.
+func readCommands(h Host, l *ha.LocalHA) error {
+	data, err := optional(h, crmCommands)
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(data) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			l.Commands++
+		}
+	}
+	if l.Commands == 0 {
+		return nil
+	}
+	f, err := h.Open(crmCommands)
+	if gone(err) { // the master has just taken them
+		l.Commands = 0
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err == nil && !info.ModTime().IsZero() {
+		l.CommandsAt = info.ModTime().UTC()
+	}
+	return err
+}
+
+const crmCommands = "etc/pve/ha/crm_commands"
 
 // parseManagerStatus reads ha/manager_status. After a maintenance has ended, node_request
 // keeps an empty object for the node.
@@ -63,12 +111,17 @@ func parseManagerStatus(data []byte, node ha.NodeName, l *ha.LocalHA) error {
 		NodeRequest map[ha.NodeName]struct {
 			Maintenance number `json:"maintenance"`
 		} `json:"node_request"`
+		Disarm struct {
+			State string `json:"state"`
+			Mode  string `json:"mode"`
+		} `json:"disarm"`
 	}
 	if err := decode(data, &status); err != nil {
 		return err
 	}
 	l.Master, l.MasterAt = status.Master, status.Timestamp.time()
 	l.NodeState = status.NodeStatus[node]
+	l.Disarm, l.DisarmMode = status.Disarm.State, status.Disarm.Mode
 	l.MaintenanceRequested = status.NodeRequest[node].Maintenance != 0
 	return nil
 }

@@ -36,11 +36,10 @@ func parseMount(line string) (m ha.Mount, isNFS bool, err error) {
 		return m, false, fmt.Errorf("not a mount: %.120q", line)
 	}
 	m.Path = unescapeMount(place[4])
-	m.Type = system[0]
+	m.Type, m.Source, m.Device = system[0], unescapeMount(system[1]), place[2]
 	if m.Type != "nfs" && m.Type != "nfs4" {
 		return m, false, nil
 	}
-	m.Source = unescapeMount(system[1])
 	m.ReadOnly = slices.Contains(strings.Split(place[5], ","), "ro")
 	if len(system) < 3 {
 		return m, true, nil
@@ -60,6 +59,34 @@ func parseMount(line string) (m ha.Mount, isNFS bool, err error) {
 		}
 	}
 	return m, true, nil
+}
+
+// filesystemIDs reads, by device, what the kernel knows of the file systems that NFS servers
+// export: the id is the server's own, and thus the same on whoever mounts it. Kernels have
+// the file as long as the NFS client is loaded.
+func filesystemIDs(h Host, wanted bool) (map[string]string, error) {
+	if !wanted {
+		return nil, nil
+	}
+	data, err := optional(h, "proc/fs/nfsfs/volumes")
+	if err != nil {
+		return nil, bare(err)
+	}
+	return parseVolumes(string(data)), nil
+}
+
+// parseVolumes reads /proc/fs/nfsfs/volumes: under the heading "NV SERVER PORT DEV FSID FSC"
+// the version, the server's address and port in hexadecimal, the device, the id.
+func parseVolumes(data string) map[string]string {
+	ids := map[string]string{}
+	for line := range strings.Lines(data) {
+		f := strings.Fields(line)
+		if len(f) < 5 || f[0] == "NV" || f[4] == "0:0" { // an id of zero says nothing
+			continue
+		}
+		ids[f[3]] = f[4]
+	}
+	return ids
 }
 
 // unescapeMount undoes the kernel's \040 for blanks, tabs, newlines and backslashes.

@@ -46,9 +46,15 @@ func lookNFS(ctx context.Context, r *round) (facts, error) {
 			mounts[k].RTT = counters[m.Path].mean()
 		}
 	}
+	ids, err := filesystemIDs(r.host, len(mounts) > 0)
+	missing.add("proc/fs/nfsfs/volumes", err)
+	for k, m := range mounts {
+		mounts[k].FilesystemID = ids[m.Device]
+	}
 	for k, err := range r.mounts.ask(ctx, r.host, mounts) {
 		missing.add(mounts[k].Path, err)
 	}
+	r.testWrites(ctx, mounts)
 	return func(report *ha.Report) { report.Mounts = mounts }, missing.err()
 }
 

@@ -24,6 +24,10 @@ type Probe struct {
 	Name string
 	// Deadline is how long the probe may take.
 	Deadline time.Duration
+	// Every is how old what it saw may get before it looks again; 0 is every round. What
+	// changes seldom, or costs a process, is not read every five seconds, but every report
+	// has it.
+	Every time.Duration
 	// look returns the facts it could get, and an error if they are not all of them.
 	look func(context.Context, *round) (facts, error)
 }
@@ -35,14 +39,22 @@ type facts func(*ha.Report)
 // what a healthy but busy node needs, many times over; together they bound a round, since
 // probes run side by side.
 var All = []Probe{
-	{ha.ProbeSystem, 2 * time.Second, lookSystem},
-	{ha.ProbePmxcfs, 2 * time.Second, lookPmxcfs},
-	{ha.ProbeNFS, statfsMax + time.Second, lookNFS},
-	{ha.ProbeWatchdog, 2 * time.Second, lookWatchdog},
-	{ha.ProbeCorosync, 2*corosyncToolMax + time.Second, lookCorosync},
-	{ha.ProbeLRM, 2 * time.Second, lookLRM},
-	{ha.ProbeGuests, 4 * time.Second, lookGuests},
-	{ha.ProbeGuestConfigs, 4 * time.Second, lookGuestConfigs},
+	{Name: ha.ProbeSystem, Deadline: 2 * time.Second, look: lookSystem},
+	{Name: ha.ProbePmxcfs, Deadline: 2 * time.Second, look: lookPmxcfs},
+	{Name: ha.ProbeNFS, Deadline: statfsMax + time.Second, look: lookNFS},
+	{Name: ha.ProbeWatchdog, Deadline: 2 * time.Second, look: lookWatchdog},
+	{Name: ha.ProbeCorosync, Deadline: 2*corosyncToolMax + time.Second, look: lookCorosync},
+	{Name: ha.ProbeLRM, Deadline: 2 * time.Second, look: lookLRM},
+	{Name: ha.ProbeGuests, Deadline: 4 * time.Second, look: lookGuests},
+	{Name: ha.ProbeGuestConfigs, Deadline: 4 * time.Second, look: lookGuestConfigs},
+	{Name: ha.ProbeMembership, Deadline: 2 * time.Second, look: lookMembership},
+	{Name: ha.ProbeNetwork, Deadline: 3 * time.Second, Every: 15 * time.Second, look: lookNetwork},
+	{Name: ha.ProbeStorage, Deadline: 2 * time.Second, Every: 15 * time.Second, look: lookStorage},
+	{Name: ha.ProbeClock, Deadline: 3 * time.Second, Every: 30 * time.Second, look: lookClock},
+	{Name: ha.ProbeUnits, Deadline: 4 * time.Second, Every: 30 * time.Second, look: lookUnits},
+	{Name: ha.ProbeFencing, Deadline: 5 * time.Second, Every: time.Minute, look: lookFencing},
+	{Name: ha.ProbeCeph, Deadline: 6 * time.Second, Every: time.Minute, look: lookCeph},
+	{Name: ha.ProbeHardware, Deadline: 3 * time.Second, Every: 5 * time.Minute, look: lookHardware},
 }
 
 // graceMax is what a probe gets beyond its deadline to hand over what it has: one that
@@ -58,16 +70,24 @@ type Prober struct {
 
 	mu      sync.Mutex
 	pending map[string]time.Time // probes that have not returned, and since when
+	seen    map[string]sight     // what probes with Every saw last
 
 	mounts   mountWatch
+	writes   writeWatch
 	packages packageCache
-	token    tokenCache
+	cmap     cmapCache
+	device   struct { // the QDevice's server
+		asked time.Time
+		state string
+	}
+	settings watchdogSettings
+	ceph     cephCache
 	commands commandLineCache
 }
 
 // New returns a Prober for a host that is the node of that name.
 func New(h Host, node ha.NodeName) *Prober {
-	return &Prober{host: h, node: node, pending: map[string]time.Time{}}
+	return &Prober{host: h, node: node, pending: map[string]time.Time{}, seen: map[string]sight{}}
 }
 
 // Look runs all probes once: New(h, node).Look(ctx). An agent, which looks again and
@@ -88,7 +108,10 @@ func (p *Prober) Look(ctx context.Context) ha.Report {
 	}
 	report := ha.Report{Node: p.node, Taken: began.UTC()}
 	for k, probe := range All {
-		got := await(ctx, results[k], probe.Deadline+graceMax-time.Since(began))
+		got := await(ctx, results[k], p.patience(probe)-time.Since(began))
+		if probe.Every > 0 {
+			got = p.recall(probe, got)
+		}
 		if got.facts != nil {
 			got.facts(&report)
 		}
@@ -96,6 +119,7 @@ func (p *Prober) Look(ctx context.Context) ha.Report {
 			report.Failures = append(report.Failures, ha.ProbeFailure{Probe: probe.Name, Reason: got.err.Error()})
 		}
 	}
+	nameLinks(&report)
 	report.Took = time.Since(began)
 	report.Sort()
 	return report
@@ -105,6 +129,16 @@ func (p *Prober) Look(ctx context.Context) ha.Report {
 type result struct {
 	facts facts
 	err   error
+}
+
+// errLate says that a probe has not come back yet.
+var errLate = errors.New("it did not come back in time")
+
+// hanging says for how long the last run of a probe has not come back.
+type hanging struct{ since time.Duration }
+
+func (h hanging) Error() string {
+	return fmt.Sprintf("it has been hanging for %s", h.since.Round(time.Second))
 }
 
 // await waits for a result. One that is there counts, however late it is read: the probes
@@ -123,7 +157,7 @@ func await(ctx context.Context, done <-chan result, patience time.Duration) resu
 	case <-ctx.Done():
 		return result{err: fmt.Errorf("stopped waiting for it: %w", context.Cause(ctx))}
 	case <-limit.C:
-		return result{err: errors.New("it did not come back in time")}
+		return result{err: errLate}
 	}
 }
 
@@ -132,21 +166,32 @@ func await(ctx context.Context, done <-chan result, patience time.Duration) resu
 func (p *Prober) start(ctx context.Context, probe Probe, r *round) <-chan result {
 	done := make(chan result, 1)
 	p.mu.Lock()
+	if p.fresh(probe) {
+		done <- p.seen[probe.Name].result
+		p.mu.Unlock()
+		return done
+	}
 	since, pending := p.pending[probe.Name]
 	if !pending {
 		p.pending[probe.Name] = time.Now()
 	}
 	p.mu.Unlock()
 	if pending {
-		done <- result{err: fmt.Errorf("it has been hanging for %s", time.Since(since).Round(time.Second))}
+		done <- result{err: hanging{time.Since(since)}}
 		return done
 	}
 	go func() {
+		if probe.Every > 0 { // it may outlive this round: see patience
+			ctx = context.WithoutCancel(ctx)
+		}
 		ctx, cancel := context.WithTimeout(ctx, probe.Deadline)
 		defer cancel()
 		got := guarded(ctx, probe, r)
 		p.mu.Lock()
 		delete(p.pending, probe.Name)
+		if probe.Every > 0 {
+			p.seen[probe.Name] = sight{result: got, at: time.Now()}
+		}
 		p.mu.Unlock()
 		done <- got
 	}()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ const (
 	nameCRM = "pve-ha-crm"
 	nameKVM = "kvm"
 	nameLXC = "lxc-start"
+	nameSBD = "sbd"
 )
 
 // relevant reports whether a process of that name can be one of those we look for. QEMU
@@ -30,10 +32,10 @@ const (
 // monitor is lxc-start, or gives itself a title.
 func relevant(name string) bool {
 	switch name {
-	case nameMux, nameLRM, nameCRM:
+	case nameMux, nameLRM, nameCRM, nameSBD:
 		return true
 	}
-	return isQEMU(name) || isLXC(name)
+	return isQEMU(name) || isLXC(name) || slices.Contains(clockDaemons, name)
 }
 
 func isQEMU(name string) bool { return name == nameKVM || strings.HasPrefix(name, "qemu-system") }

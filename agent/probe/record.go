@@ -9,7 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -34,7 +38,9 @@ func Record(ctx context.Context, h Host, node ha.NodeName, dir string) (file str
 // record runs all probes on a host that takes notes.
 func record(ctx context.Context, h Host, node ha.NodeName) *Recording {
 	r := &recorder{host: h, notes: newRecording(node)}
-	report := Look(ctx, r, node)
+	prober := New(r, node)
+	prober.TestWrites(WriteEvery)
+	report := prober.Look(ctx)
 	notes := r.finish()
 	for _, f := range report.Failures {
 		notes.Comment += fmt.Sprintf("%s could not look: %s\n", f.Probe, f.Reason)
@@ -78,7 +84,11 @@ func (r *recorder) Open(name string) (fs.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	if info.IsDir() {
-		r.note(func(n *Recording) { n.files[name] = recordedFile{dir: true, mode: info.Mode().Perm()} })
+		folder := recordedFile{dir: true, mode: info.Mode().Perm()}
+		if f, err = noteNames(name, f, &folder); err != nil {
+			return nil, err
+		}
+		r.note(func(n *Recording) { n.files[name] = folder })
 		return f, nil
 	}
 	data, err := io.ReadAll(io.LimitReader(f, fileSizeMax))
@@ -88,6 +98,41 @@ func (r *recorder) Open(name string) (fs.File, error) {
 	}
 	r.note(func(n *Recording) { n.files[name] = recordedFile{data: data} })
 	return &openFile{info: fileInfo{info.Name(), int64(len(data)), info.Mode()}, data: bytes.NewReader(data)}, nil
+}
+
+// tellingName reports whether what is in a folder tells something by its mere name.
+func tellingName(dir, name string) bool {
+	switch {
+	case dir == "boot":
+		return strings.HasPrefix(name, "vmlinuz-")
+	case strings.HasPrefix(dir, "sys/class/net/"):
+		lower, below := strings.CutPrefix(name, "lower_")
+		return below && !ofGuest(lower) || name == "device" || name == "bonding" || name == "bridge"
+	}
+	return false
+}
+
+// noteNames notes the telling names in a folder, and returns it to be read again.
+func noteNames(dir string, f fs.File, folder *recordedFile) (fs.File, error) {
+	list, ok := f.(fs.ReadDirFile)
+	if !ok || dir != "boot" && !strings.HasPrefix(dir, "sys/class/net/") {
+		return f, nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	entries, err := list.ReadDir(-1)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if tellingName(dir, entry.Name()) {
+			folder.names = append(folder.names, entry.Name())
+		}
+	}
+	slices.Sort(folder.names)
+	return &openFile{info: fileInfo{info.Name(), 0, info.Mode()}, children: entries}, nil
 }
 
 // noteFailure notes why a file could not be read. One that is not there leaves no trace,
@@ -100,8 +145,11 @@ func (r *recorder) noteFailure(name string, err error) {
 
 func (r *recorder) ReadLink(name string) (string, error) {
 	target, err := r.host.ReadLink(name)
-	if err == nil {
+	switch {
+	case err == nil:
 		r.note(func(n *Recording) { n.links[name] = target })
+	case errors.Is(err, syscall.EINVAL): // it is there, and no link
+		r.note(func(n *Recording) { n.links[name] = noLink })
 	}
 	return target, err
 }
@@ -122,6 +170,32 @@ func (r *recorder) Statfs(ctx context.Context, path string) (total, free uint64,
 		r.note(func(n *Recording) { n.statfs[path] = recordedAnswer{total: total, free: free} })
 	}
 	return total, free, err
+}
+
+func (r *recorder) TryWrite(ctx context.Context, path string) error {
+	r.note(func(n *Recording) { n.writes[path] = recordedAnswer{hangs: true} })
+	err := r.host.TryWrite(ctx, path)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var said *fs.PathError
+	switch {
+	case errors.As(err, &said):
+		r.note(func(n *Recording) { n.writes[path] = recordedAnswer{err: said.Err.Error()} })
+	case err != nil:
+		r.note(func(n *Recording) { delete(n.writes, path) })
+	default:
+		r.note(func(n *Recording) { n.writes[path] = recordedAnswer{} })
+	}
+	return err
+}
+
+func (r *recorder) Clock() (offset, errorMax, errorEstimated time.Duration, synchronized bool, err error) {
+	offset, errorMax, errorEstimated, synchronized, err = r.host.Clock()
+	if err == nil {
+		r.note(func(n *Recording) { n.clock = &recordedClock{offset, errorMax, errorEstimated, synchronized} })
+	}
+	return offset, errorMax, errorEstimated, synchronized, err
 }
 
 func (r *recorder) Run(ctx context.Context, name string, args ...string) ([]byte, error) {

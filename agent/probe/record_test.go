@@ -89,11 +89,22 @@ func TestRecordingKeepsNoSecrets(t *testing.T) {
 	host.add("etc/pve/nodes/pve1/qemu-server/100.conf", "#SECRET9%3A in the notes\nname: web\ncipassword: SECRET10\nciuser: SECRET11\n"+
 		"sshkeys: SECRET12\nargs: -device SECRET13\nsmbios1: uuid=SECRET14\nnet0: virtio=SECRET15\ndescription: SECRET16\n"+
 		"scsi0: nas:100/vm-100-disk-0.raw,serial=SECRET17,size=16M,wwn=SECRET18\n[snap]\n#SECRET19\ndescription: SECRET20\nscsi0: nas:100/x.raw\n")
-	host.add("etc/pve/storage.cfg", "cifs: media\n\tserver SECRET21\n\tusername SECRET22\n\npbs: backup\n\tfingerprint SECRET23\n\tusername SECRET24\n\nnfs: nas\n")
+	host.add("etc/pve/storage.cfg", "cifs: media\n\tpassword SECRET21\n\tusername SECRET22\n\npbs: backup\n\tfingerprint SECRET23\n\tusername SECRET24\n\nnfs: nas\n")
 	host.add("etc/default/pve-ha-manager", "TOKEN=SECRET25\nWATCHDOG_MODULE=softdog\n")
 	host.add("proc/self/mountinfo", "50 29 0:60 / /mnt/cifs rw - cifs //srv/x rw,username=SECRET26,password=SECRET27\n"+
 		"40 29 0:50 / /mnt/pve/nas rw - nfs4 10.10.0.50:/mnt/pool/psw rw,vers=4.2,hard,addr=10.10.0.50\n")
 	host.add("var/lib/dpkg/status", "Package: SECRET28\nStatus: install ok installed\nVersion: 1\n\nPackage: pve-manager\nStatus: install ok installed\nMaintainer: SECRET29\nVersion: 9.2.11\n")
+	host.add("etc/pve/ha/fence.cfg", "device apc rack ip=SECRET31 password=\"SECRET32\"\nconnect rack node=pve1 plug=SECRET33\n# SECRET34\n")
+	host.add("etc/pve/datacenter.cfg", "description: SECRET35\nfencing: watchdog\nemail_from: SECRET36\n")
+	host.add("etc/pve/ceph.conf", "[global]\nfsid = 5b1c3f80\npublic_network = 10.20.0.0/24\n[client.rgw]\nrgw_key = SECRET37\n")
+	host.add("etc/pve/replication.cfg", "local: 100-0\n\ttarget pve2\n\tcomment SECRET38\n")
+	host.add("etc/systemd/system.conf", "[Manager]\nDefaultEnvironment=TOKEN=SECRET39\nRuntimeWatchdogSec=10\n")
+	host.add("proc/cmdline", "root=SECRET40 systemd.watchdog_sec=20\n")
+	host.add("root/.ssh/id_rsa.pub", "ssh-rsa AAAAB3 SECRET41\n")
+	host.add("etc/ssh/ssh_host_rsa_key.pub", "-----BEGIN SECRET42-----\n")
+	host.add("etc/modprobe.d/x.conf", "options cifs SECRET43\nblacklist softdog\n")
+	host.add("proc/cpuinfo", "processor\t: 0\nSerial\t: SECRET44\nflags\t: fpu\n")
+	host.runs["ip -j addr"] = recordedAnswer{output: []byte(`[{"ifname":"vmbr0","address":"SECRET45","addr_info":[{"local":"10.10.0.198","prefixlen":24,"scope":"global","label":"SECRET46"}]}]`)}
 	run := host.runs["corosync-cmapctl"]
 	run.output = append([]byte("totem.key (str) = SECRET30\n"), run.output...)
 	host.runs["corosync-cmapctl"] = run
@@ -112,7 +123,8 @@ func TestRecordingThatIsNone(t *testing.T) {
 	for _, text := range []string{
 		"", "hello\n", "node: a\n-- what is this --\n", "node: a\n-- dir x --\n", "node: a\n-- dir 999 x --\n",
 		"node: a\n-- link a b --\n", "node: a\n-- quoted x --\nabc\n", "node: a\n-- statfs /x --\nfine\n",
-		"node: a\n-- run corosync-cmapctl --\n", "node: a\n-- run 0 --\n",
+		"node: a\n-- run corosync-cmapctl --\n", "node: a\n-- run 0 --\n", "node: a\n-- write /x --\nfine\n", "node: a\n-- write /x --\ntotal 1 free 1\n", "node: a\n-- clock --\nlate\n",
+		"node: a\n-- clock --\nsynchronized maybe offset 1 maximum 2 estimated 3\n",
 	} {
 		if r, err := ParseRecording([]byte(text)); err == nil {
 			t.Errorf("%q was taken for %+v", text, r)

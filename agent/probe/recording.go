@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -28,7 +29,18 @@ type Recording struct {
 	files  map[string]recordedFile
 	links  map[string]string
 	statfs map[string]recordedAnswer
+	writes map[string]recordedAnswer
 	runs   map[string]recordedAnswer
+	clock  *recordedClock // nil if nobody asked
+}
+
+// noLink stands for the target of what is there and is no link.
+const noLink = "."
+
+// recordedClock is what the kernel said of the clock.
+type recordedClock struct {
+	offset, errorMax, errorEstimated time.Duration
+	synchronized                     bool
 }
 
 // recordedFile is a file, a folder, or why it could not be read.
@@ -36,6 +48,7 @@ type recordedFile struct {
 	data       []byte
 	dir        bool
 	mode       fs.FileMode // of a folder: permissions
+	names      []string    // of a folder: what is in it that nobody reads, where that matters
 	unreadable string
 }
 
@@ -54,6 +67,7 @@ func newRecording(node ha.NodeName) *Recording {
 		files:  map[string]recordedFile{},
 		links:  map[string]string{},
 		statfs: map[string]recordedAnswer{},
+		writes: map[string]recordedAnswer{},
 		runs:   map[string]recordedAnswer{},
 	}
 }
@@ -93,11 +107,37 @@ func (r *Recording) Statfs(ctx context.Context, path string) (total, free uint64
 	return answer.total, answer.free, nil
 }
 
+// TryWrite succeeds, fails or hangs as it did when it was recorded.
+func (r *Recording) TryWrite(ctx context.Context, path string) error {
+	answer, ok := r.writes[path]
+	switch {
+	case !ok:
+		return fmt.Errorf("a write to %s is not in the recording", path)
+	case answer.hangs:
+		<-ctx.Done()
+		return ctx.Err()
+	case answer.err != "":
+		return &fs.PathError{Op: "write", Path: path, Err: errors.New(answer.err)}
+	}
+	return nil
+}
+
+// Clock returns what the kernel said.
+func (r *Recording) Clock() (offset, errorMax, errorEstimated time.Duration, synchronized bool, err error) {
+	if r.clock == nil {
+		return 0, 0, 0, false, errors.New("it is not in the recording")
+	}
+	return r.clock.offset, r.clock.errorMax, r.clock.errorEstimated, r.clock.synchronized, nil
+}
+
 // ReadLink returns the target of a recorded symbolic link.
 func (r *Recording) ReadLink(name string) (string, error) {
 	target, ok := r.links[name]
 	if !ok {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrNotExist}
+	}
+	if target == noLink {
+		return "", &fs.PathError{Op: "readlink", Path: name, Err: syscall.EINVAL}
 	}
 	return target, nil
 }
@@ -135,7 +175,7 @@ func (r *Recording) Open(name string) (fs.File, error) {
 func (r *Recording) resolve(name string) string {
 	for range 8 {
 		at := name
-		for at != "." && r.links[at] == "" {
+		for at != "." && (r.links[at] == "" || r.links[at] == noLink) {
 			at = path.Dir(at)
 		}
 		if at == "." {
@@ -178,6 +218,9 @@ func (r *Recording) children(dir string) []fs.DirEntry {
 	}
 	for name := range r.links {
 		add(name, fs.ModeSymlink|0o777)
+	}
+	for _, name := range r.files[dir].names {
+		add(dir+"/"+name, 0o444)
 	}
 	list := make([]fs.DirEntry, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {

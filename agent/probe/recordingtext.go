@@ -3,12 +3,14 @@ package probe
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -29,12 +31,17 @@ import (
 //	-- link etc/pve/local -> nodes/pve1 --
 //	-- statfs /mnt/pve/nas --
 //	total 500000 free 400000
+//	-- write /mnt/pve/nas --
+//	ok
+//	-- clock --
+//	synchronized true offset 12µs maximum 30ms estimated 1ms
 //	-- run 0 corosync-cfgtool -n --
 //	Local node ID 1, transport knet
 //
-// The body of statfs is "total N free N", "hangs", or "error" and the error. A command is
+// The body of statfs is "total N free N", "hangs", or "error" and the error; that of write
+// "ok" or one of the latter. A command is
 // recorded with its exit code, or with the word hangs in its place. Bodies end with a
-// newline; quoted ones are Go string literals, one a line, which are joined.
+// newline; a folder's is the names in it that tell something though nobody opens them; quoted ones are Go string literals, one a line, which are joined.
 
 // Bytes returns the recording as text, its parts sorted, so that equal ones are equal.
 func (r *Recording) Bytes() []byte {
@@ -50,7 +57,7 @@ func (r *Recording) Bytes() []byte {
 	for _, name := range slices.Sorted(maps.Keys(r.files)) {
 		switch f := r.files[name]; {
 		case f.dir:
-			part("", "dir %04o %s", f.mode.Perm(), name)
+			part(strings.Join(f.names, "\n"), "dir %04o %s", f.mode.Perm(), name)
 		case f.unreadable != "":
 			part(f.unreadable, "unreadable %s", name)
 		case plain(f.data):
@@ -65,6 +72,12 @@ func (r *Recording) Bytes() []byte {
 	for _, path := range slices.Sorted(maps.Keys(r.statfs)) {
 		part(r.statfs[path].statfsText(), "statfs %s", path)
 	}
+	for _, path := range slices.Sorted(maps.Keys(r.writes)) {
+		part(r.writes[path].writeText(), "write %s", path)
+	}
+	if c := r.clock; c != nil {
+		part(fmt.Sprintf("synchronized %t offset %s maximum %s estimated %s", c.synchronized, c.offset, c.errorMax, c.errorEstimated), "clock")
+	}
 	for _, line := range slices.Sorted(maps.Keys(r.runs)) {
 		outcome := strconv.Itoa(r.runs[line].code)
 		if r.runs[line].hangs {
@@ -76,13 +89,20 @@ func (r *Recording) Bytes() []byte {
 }
 
 func (a recordedAnswer) statfsText() string {
+	return a.orElse(fmt.Sprintf("total %d free %d", a.total, a.free))
+}
+
+func (a recordedAnswer) writeText() string { return a.orElse("ok") }
+
+// orElse is how an answer hangs or fails, or else good.
+func (a recordedAnswer) orElse(good string) string {
 	switch {
 	case a.hangs:
 		return "hangs"
 	case a.err != "":
 		return "error " + a.err
 	}
-	return fmt.Sprintf("total %d free %d", a.total, a.free)
+	return good
 }
 
 // plain reports whether a body can stand in the text as it is.
@@ -149,7 +169,7 @@ func (r *Recording) addPart(head, body string) error {
 		if err != nil || name == "" {
 			return fmt.Errorf("want dir MODE PATH")
 		}
-		r.files[name] = recordedFile{dir: true, mode: fs.FileMode(bits)}
+		r.files[name] = recordedFile{dir: true, mode: fs.FileMode(bits), names: strings.Fields(body)}
 	case "link":
 		name, target, ok := strings.Cut(rest, " -> ")
 		if !ok {
@@ -162,6 +182,18 @@ func (r *Recording) addPart(head, body string) error {
 			return err
 		}
 		r.statfs[rest] = answer
+	case "write":
+		answer, err := parseWriteText(strings.TrimSuffix(body, "\n"))
+		if err != nil {
+			return err
+		}
+		r.writes[rest] = answer
+	case "clock":
+		clock, err := parseClockText(body)
+		if err != nil {
+			return err
+		}
+		r.clock = clock
 	case "run":
 		outcome, line, _ := strings.Cut(rest, " ")
 		run := recordedAnswer{hangs: outcome == "hangs", output: []byte(body)}
@@ -201,4 +233,29 @@ func parseStatfsText(text string) (a recordedAnswer, err error) {
 		return a, fmt.Errorf("want total N free N, hangs, or error TEXT, not %.60q", text)
 	}
 	return a, nil
+}
+
+func parseWriteText(text string) (a recordedAnswer, err error) {
+	if text == "ok" {
+		return a, nil
+	}
+	a, err = parseStatfsText(text)
+	if err == nil && !a.hangs && a.err == "" {
+		err = fmt.Errorf("want ok, hangs, or error TEXT, not %.60q", text)
+	}
+	return a, err
+}
+
+func parseClockText(text string) (*recordedClock, error) {
+	var c recordedClock
+	f := strings.Fields(text)
+	if len(f) != 8 || f[0] != "synchronized" || f[2] != "offset" || f[4] != "maximum" || f[6] != "estimated" {
+		return nil, fmt.Errorf("want synchronized BOOL offset D maximum D estimated D, not %.120q", text)
+	}
+	var errs [4]error
+	c.synchronized, errs[0] = strconv.ParseBool(f[1])
+	c.offset, errs[1] = time.ParseDuration(f[3])
+	c.errorMax, errs[2] = time.ParseDuration(f[5])
+	c.errorEstimated, errs[3] = time.ParseDuration(f[7])
+	return &c, errors.Join(errs[:]...)
 }

@@ -17,7 +17,7 @@ func (r *Recording) redact() {
 		if file.dir {
 			continue
 		}
-		data, keep := redactFile(name, file.data)
+		data, keep := r.redactFile(name, file.data)
 		if !keep && file.unreadable == "" {
 			delete(r.files, name)
 			continue
@@ -53,33 +53,69 @@ func processOf(name string) (pid string, ok bool) {
 }
 
 // redactFile returns what may be published of a file; keep is false if nothing may.
-func redactFile(name string, data []byte) (redacted []byte, keep bool) {
-	if _, ok := processOf(name); ok {
-		return redactProcess(path.Base(name), data)
+func (r *Recording) redactFile(name string, data []byte) (redacted []byte, keep bool) {
+	if pid, ok := processOf(name); ok {
+		return redactProcess(path.Base(name), data, r.holdsWatchdog(pid))
 	}
-	switch name {
-	case "proc/self/mountinfo":
-		return keepLines(data, redactMount), true
-	case "proc/stat":
-		return keepLines(data, redactStat), true
-	case "proc/modules":
-		return keepLines(data, firstWord), true
-	case packageDatabase:
+	if name == packageDatabase {
 		return redactPackages(data), true
-	case "etc/pve/storage.cfg":
-		return keepLines(data, redactStorage), true
-	case "etc/default/pve-ha-manager":
-		return keepLines(data, func(line string) string {
-			if strings.Contains(line, "WATCHDOG_MODULE") {
-				return line
-			}
-			return ""
-		}), true
 	}
-	if strings.HasPrefix(name, "etc/pve/nodes/") && path.Ext(name) == ".conf" {
-		return keepLines(data, redactGuestLine), true
+	if redact, known := redactLines[name]; known {
+		return keepLines(data, redact), true
+	}
+	for _, folder := range redactFolders {
+		if strings.HasPrefix(name, folder.prefix) && strings.HasSuffix(name, folder.suffix) {
+			return keepLines(data, folder.redact), true
+		}
 	}
 	return data, true
+}
+
+// redactLines says, of whole files, what is kept of a line.
+var redactLines = map[string]func(line string) string{
+	"proc/self/mountinfo":        redactMount,
+	"proc/stat":                  redactStat,
+	"proc/modules":               firstWord,
+	"proc/cmdline":               keepWords("systemd.watchdog_"),
+	"proc/cpuinfo":               keepKeys(":", "processor", "vendor_id", "model name", "microcode", "flags", "Features"),
+	"etc/pve/storage.cfg":        keepSettings(storageSettings...),
+	"etc/pve/replication.cfg":    keepSettings("target", "schedule", "disable"),
+	"etc/pve/datacenter.cfg":     keepKeys(":", "fencing"),
+	"etc/pve/ha/fence.cfg":       redactFenceLine,
+	"etc/pve/ceph.conf":          redactCephLine,
+	"etc/ceph/ceph.conf":         redactCephLine,
+	"etc/default/sbd":            keepKeys("=", "SBD_DEVICE"),
+	"etc/default/pve-ha-manager": redactModuleLine,
+	"etc/systemd/system.conf":    redactManagerLine,
+	"root/.ssh/id_rsa.pub":       redactKey,
+	"root/.ssh/id_ed25519.pub":   redactKey,
+	"root/.ssh/id_ecdsa.pub":     redactKey,
+}
+
+// redactFolders says it of files by their folders.
+var redactFolders = []struct {
+	prefix, suffix string
+	redact         func(string) string
+}{
+	{"etc/pve/nodes/", ".conf", redactGuestLine},
+	{"etc/systemd/system.conf.d/", ".conf", redactManagerLine},
+	{"usr/lib/systemd/system.conf.d/", ".conf", redactManagerLine},
+	{"run/systemd/system.conf.d/", ".conf", redactManagerLine},
+	{"etc/modprobe.d/", ".conf", redactModprobeLine},
+	{"run/modprobe.d/", ".conf", redactModprobeLine},
+	{"lib/modprobe.d/", ".conf", redactModprobeLine},
+	{"usr/lib/modprobe.d/", ".conf", redactModprobeLine},
+	{"etc/ssh/ssh_host_", ".pub", redactKey},
+}
+
+// holdsWatchdog reports whether a process was seen to hold a watchdog.
+func (r *Recording) holdsWatchdog(pid string) bool {
+	for name, target := range r.links {
+		if strings.HasPrefix(name, "proc/"+pid+"/fd/") && strings.HasPrefix(target, "/dev/watchdog") {
+			return true
+		}
+	}
+	return false
 }
 
 // keepLines passes each line, without its newline, through a function; an empty result
@@ -101,10 +137,10 @@ func firstWord(line string) string {
 }
 
 // redactProcess keeps of a process that matters what tells that it does.
-func redactProcess(file string, data []byte) ([]byte, bool) {
+func redactProcess(file string, data []byte, holder bool) ([]byte, bool) {
 	switch file {
 	case "comm":
-		return data, relevant(strings.TrimSuffix(string(data), "\n"))
+		return data, holder || relevant(strings.TrimSuffix(string(data), "\n"))
 	case "status":
 		return keepLines(data, func(line string) string {
 			if strings.HasPrefix(line, "NSpid:") {
@@ -135,14 +171,14 @@ func redactCommandLine(data []byte) []byte {
 	return []byte(strings.Join(kept, "\x00") + "\x00")
 }
 
-// redactMount keeps NFS mounts whole, and of others that something is mounted there.
+// redactMount keeps NFS mounts whole, and of others what is mounted there, but for options.
 func redactMount(line string) string {
 	m, isNFS, err := parseMount(line)
 	if err != nil || isNFS {
 		return line
 	}
 	left, _, _ := strings.Cut(line, " - ")
-	return left + " - " + m.Type + " none"
+	return left + " - " + m.Type + " " + strings.Fields(line[len(left)+len(" - "):])[1]
 }
 
 // redactStat keeps the names of processors and the boot time of /proc/stat, whose other
@@ -176,14 +212,6 @@ func redactPackages(data []byte) []byte {
 	return kept.Bytes()
 }
 
-// redactStorage keeps which storages there are and whether they are shared.
-func redactStorage(line string) string {
-	if indented := strings.TrimLeft(line, " \t") != line; indented && firstWord(strings.TrimSpace(line)) != "shared" {
-		return ""
-	}
-	return line
-}
-
 // redactGuestLine keeps of a guest's configuration the lines that are read here, and all
 // section headings.
 func redactGuestLine(line string) string {
@@ -215,30 +243,4 @@ func redactProperties(value string) string {
 		return strings.HasPrefix(s, "serial=") || strings.HasPrefix(s, "wwn=")
 	})
 	return strings.Join(settings, ",")
-}
-
-// redactCommand keeps what is read of the two long outputs.
-func redactCommand(line string, output []byte) []byte {
-	var keep func(key string) bool
-	switch line {
-	case "corosync-cmapctl":
-		keep = func(key string) bool { return key == "runtime.config.totem.token" }
-	case "corosync-cmapctl -m stats":
-		keep = isLinkStat
-	default:
-		return output
-	}
-	return keepLines(output, func(line string) string {
-		if key, _, _ := cmapValue(line); keep(key) {
-			return line
-		}
-		return ""
-	})
-}
-
-// isLinkStat reports whether setLinkStat knows a statistic.
-func isLinkStat(key string) bool {
-	name, ok := strings.CutPrefix(key, "stats.knet.node")
-	field := name[strings.LastIndexByte(name, '.')+1:]
-	return ok && slices.Contains([]string{"enabled", "connected", "mtu", "latency_ave", "latency_max"}, field)
 }

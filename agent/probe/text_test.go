@@ -247,7 +247,7 @@ func TestMountsAgreeWithProcfs(t *testing.T) {
 	for _, file := range names {
 		host := load(t, strings.TrimSuffix(filepath.Base(file), ".txt"))
 		info, stats := host.files["proc/self/mountinfo"].data, host.files["proc/self/mountstats"].data
-		if len(stats) == 0 || strings.Contains(file, "busy") { // put together by hand, and too short for procfs
+		if len(stats) == 0 || strings.Contains(file, "busy") || strings.Contains(file, "troubled") { // put together by hand, and too short for procfs
 			continue
 		}
 		compared += compareWithProcfs(t, file, procFolder(t, info, stats), string(info), string(stats))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,9 +30,11 @@ func lookWatchdog(_ context.Context, r *round) (facts, error) {
 	missing.add("etc/default/pve-ha-manager", bare(err))
 	w.SoftNoboot, err = softNoboot(r.host)
 	missing.add("soft_noboot of softdog", bare(err))
-	modules, err := optional(r.host, "proc/modules")
+	w.Loaded, err = loadedWatchdogs(r.host)
 	missing.add("proc/modules", bare(err))
-	w.Loaded = watchdogModules(modules)
+	w.Holders, err = watchdogHolders(r, w)
+	missing.add("holders of watchdogs", err)
+	r.settings.read(r.host, &w, &missing)
 	return func(report *ha.Report) { report.Watchdog = w }, missing.err()
 }
 
@@ -75,6 +76,13 @@ func watchdogDevice(h Host, name string) (ha.WatchdogDevice, error) {
 	attribute("timeout", func(s string) (err error) { d.Timeout, err = seconds(s); return err })
 	attribute("nowayout", func(s string) (err error) { d.Nowayout, err = strconv.ParseBool(s); return err })
 	attribute("bootstatus", func(s string) (err error) { d.BootStatus, err = strconv.Atoi(s); return err })
+	// Devices that cannot warn before they act have no pretimeout.
+	if data, err := read(h, "sys/class/watchdog/"+d.Name+"/pretimeout"); err == nil {
+		if before, err := seconds(strings.TrimSpace(string(data))); err == nil {
+			d.Pretimeout = before
+		}
+	}
+	d.Driver = watchdogDriver(h, d)
 	// Most drivers, softdog among them, cannot tell what is left: the file then is
 	// missing or refuses to be read.
 	if data, err := read(h, "sys/class/watchdog/"+d.Name+"/timeleft"); err == nil {
@@ -96,20 +104,17 @@ func muxProcess(r *round) (running bool, device string, err error) {
 	if pid == 0 || err != nil {
 		return false, "", err
 	}
-	entries, err := fs.ReadDir(r.host, procFile(pid, "fd"))
+	held, err := heldWatchdogs(r.host, pid)
 	if gone(err) {
 		return false, "", nil
 	}
 	if err != nil {
 		return true, "", fmt.Errorf("open files: %w", bare(err))
 	}
-	for _, entry := range entries {
-		target, err := r.host.ReadLink(procFile(pid, "fd/"+entry.Name()))
-		if err == nil && strings.HasPrefix(target, "/dev/watchdog") {
-			return true, target, nil
-		}
+	if len(held) > 0 {
+		device = held[0]
 	}
-	return true, "", nil
+	return true, device, nil
 }
 
 // exists reports whether a file or folder is there.
@@ -145,38 +150,4 @@ func watchdogModule(h Host) (string, error) {
 		}
 	}
 	return module, err
-}
-
-// softNoboot reports whether softdog was loaded with soft_noboot=1, which makes it log
-// instead of reset.
-func softNoboot(h Host) (bool, error) {
-	data, err := optional(h, "sys/module/softdog/parameters/soft_noboot")
-	if err != nil || data == nil {
-		return false, err
-	}
-	switch value := strings.TrimSpace(string(data)); value {
-	case "0", "N":
-		return false, nil
-	case "1", "Y":
-		return true, nil
-	default:
-		return false, fmt.Errorf("neither 0 nor 1: %.20q", value)
-	}
-}
-
-// watchdogModules picks, from /proc/modules, the modules that provide a watchdog or get
-// into the way of one: by the kernel's habit of ending their names in wdt or _tco, and by
-// name those that do not. mei and mei_me are Intel AMT's management engine, whose own
-// watchdog resets a machine whatever Proxmox does.
-func watchdogModules(modules []byte) []string {
-	named := []string{"softdog", "hpwdt", "wdat_wdt", "i6300esb", "ipmi_watchdog", "mei", "mei_me", "iTCO_vendor_support"}
-	var list []string
-	for line := range bytes.Lines(modules) {
-		name, _, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
-		if slices.Contains(named, name) || strings.HasSuffix(name, "wdt") || strings.HasSuffix(name, "_tco") {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
 }

@@ -76,10 +76,3 @@ func (n *node) crmCommand(args []string) error {
 	n.fs.queueCommand("%s", line)
 	return nil
 }
-
-// Upgrade gives a node another pve-manager. Its daemons go on as they were.
-func (c *Cluster) Upgrade(name, version string) {
-	c.lock()
-	defer c.unlock()
-	c.mustNode(name).spec.Version = version
-}

@@ -102,7 +102,7 @@ func (h *Host) Statfs(ctx context.Context, path string) (total, free uint64, err
 	hangs := false
 	for _, s := range h.n.mounted() {
 		if s.path == path {
-			total, free, hangs = uint64(s.size), uint64(s.size-s.used), h.n.silent(s)
+			total, free, hangs = uint64(s.size), uint64(s.size-s.used), h.n.stuck
 		}
 	}
 	h.n.c.unlock()
@@ -137,6 +137,9 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 	line := strings.Join(append([]string{name}, args...), " ")
 	if name == "pvecm" {
 		return h.await(ctx, name, h.n.pvecm(args))
+	}
+	if out, known := h.n.hostTool(line); known {
+		return []byte(out), nil
 	}
 	out, code, stderr, known := h.n.corosyncTool(line)
 	if !known {
@@ -264,8 +267,6 @@ func (n *node) system(name string) (entry, bool) {
 		return folder(0o755, "watchdog0@")
 	case "sys/class/watchdog/watchdog0":
 		return folder(0o755, slices.Collect(maps.Keys(softdog))...)
-	case "sys/module/softdog/parameters/soft_noboot":
-		return file("0\n")
 	case "var/lib/dpkg/status":
 		return file(fmt.Sprintf(packages, n.version()))
 	}
@@ -273,7 +274,7 @@ func (n *node) system(name string) (entry, bool) {
 	if value, known := softdog[attribute]; ok && known {
 		return file(value + "\n")
 	}
-	return entry{}, false
+	return n.machineFile(name)
 }
 
 // softdog is the watchdog of every node, held open by watchdog-mux whether HA is armed or

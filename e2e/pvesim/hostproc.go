@@ -14,6 +14,7 @@ import (
 // Processes that run on every node, besides the guests'.
 const (
 	corosyncPID = 500
+	chronyPID   = 550
 	muxPID      = 600
 	crmPID      = 700
 	lrmPID      = 701
@@ -34,6 +35,7 @@ type hostProcess struct {
 func (n *node) hostProcesses() []hostProcess {
 	boot := n.booted.add(20 * time.Second)
 	list := []hostProcess{
+		{chronyPID, "chronyd", []string{"/usr/sbin/chronyd", "-F", "1"}, boot},
 		{muxPID, "watchdog-mux", []string{"/usr/sbin/watchdog-mux"}, boot},
 	}
 	if n.conf != nil {
@@ -106,6 +108,12 @@ func (n *node) proc(name string) (entry, bool) {
 		return file(n.mountinfo())
 	case "self/mountstats":
 		return file(n.mountstats())
+	case "fs/nfsfs/volumes":
+		return file(n.volumes())
+	case "cmdline":
+		return file("BOOT_IMAGE=/boot/vmlinuz-" + kernel + " root=/dev/mapper/pve-root ro quiet\n")
+	case "net/route":
+		return file("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\nvmbr0\t00000000\t0107630A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n")
 	}
 	pid, rest, _ := strings.Cut(name, "/")
 	for _, p := range n.hostProcesses() {
@@ -164,16 +172,19 @@ func (n *node) procStat() string {
 func (n *node) cpuinfo() string {
 	var b strings.Builder
 	for k := range n.spec.CPUs {
-		fmt.Fprintf(&b, "processor\t: %d\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\ncpu MHz\t\t: 2596.098\n\n", k)
+		fmt.Fprintf(&b, "processor\t: %d\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\nmicrocode\t: 0xa0011d5\ncpu MHz\t\t: 2596.098\nflags\t\t: %s\n\n", k, cpuFlags)
 	}
 	return b.String()
 }
 
-// mounted are the NFS storages that are mounted on the node, as they were then.
+// cpuFlags are an x86-64-v3 processor's that can run virtual machines.
+const cpuFlags = "fpu cx8 cmov mmx fxsr sse sse2 syscall nx lm pni ssse3 fma cx16 sse4_1 sse4_2 movbe popcnt aes xsave avx f16c rdrand lahf_lm svm abm bmi1 avx2 bmi2"
+
+// mounted are the NFS storages that are mounted on the node.
 func (n *node) mounted() []*storage {
 	var list []*storage
-	for _, s := range n.mounts {
-		if !n.c.faults.failedStorage[s.id][n.name] {
+	for _, s := range n.fs.storages {
+		if s.typ == "nfs" && s.on(n.name) && !n.c.faults.failedStorage[s.id][n.name] {
 			list = append(list, s)
 		}
 	}
@@ -221,15 +232,29 @@ func (n *node) mountinfo() string {
 	return b.String()
 }
 
+// volumes is /proc/fs/nfsfs/volumes. The id is the server's own for what it exports, so that
+// every node sees the same.
+func (n *node) volumes() string {
+	var b strings.Builder
+	b.WriteString("NV SERVER   PORT DEV          FSID                              FSC\n")
+	for k, s := range n.mounted() {
+		id := uuid(s.server+":"+s.export, 0)
+		fmt.Fprintf(&b, "v4 0a0a0032  801 0:%-10d %s:%s no \n", 50+k, id[:8], id[9:13])
+	}
+	return b.String()
+}
+
 // mountstats counts an operation every ten seconds since boot, a millisecond each; one of
 // a server that does not answer has timed out.
 func (n *node) mountstats() string {
 	var b strings.Builder
 	b.WriteString("device proc mounted on /proc with fstype proc\ndevice /dev/mapper/pve-root mounted on / with fstype ext4\n")
 	age := int64(n.c.clock.real(n.c.now().sub(n.booted)).Seconds())
-	operations := age/10 + 1
+	operations, timeouts := age/10+1, 0
+	if n.stuck {
+		timeouts = 1
+	}
 	for _, s := range n.mounted() {
-		timeouts := flag(n.silent(s))
 		options := n.mountOptions(s)
 		fmt.Fprintf(&b, "device %s:%s mounted on %s with fstype %s statvers=1.1\n", s.server, s.export, s.path, nfsType(options))
 		fmt.Fprintf(&b, "\topts:\t%s\n\tage:\t%d\n\timpl_id:\tname='',domain='',date='0,0'\n", options, age)

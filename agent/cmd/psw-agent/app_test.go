@@ -47,6 +47,12 @@ func (bare) Statfs(context.Context, string) (total, free uint64, err error) {
 	return 0, 0, syscall.ENOENT
 }
 
+func (bare) TryWrite(context.Context, string) error { return syscall.ENOENT }
+
+func (bare) Clock() (offset, errorMax, errorEstimated time.Duration, synchronized bool, err error) {
+	return 0, 16 * time.Second, 16 * time.Second, false, nil
+}
+
 func (bare) Run(context.Context, string, ...string) ([]byte, error) { return nil, os.ErrNotExist }
 
 // a console is what somebody who types psw-agent sees.

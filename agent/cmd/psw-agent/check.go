@@ -13,7 +13,7 @@ import (
 
 func (a app) checkCommand() *cobra.Command {
 	var output string
-	var quiet bool
+	var quiet, write bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Judge this node by itself: is it ready for high availability?",
@@ -31,7 +31,11 @@ It ends with 0 if the node is ready and with 3 if it is not.`,
 			if err != nil {
 				return err
 			}
-			report := probe.Look(cmd.Context(), a.host(), node)
+			prober := probe.New(a.host(), node)
+			if write {
+				prober.TestWrites(probe.WriteEvery)
+			}
+			report := prober.Look(cmd.Context())
 			if err := cmd.Context().Err(); err != nil {
 				return ha.Errorf(ha.Internal, "cannot check %s: interrupted", node)
 			}
@@ -48,6 +52,7 @@ It ends with 0 if the node is ready and with 3 if it is not.`,
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "the answer's `FORMAT`: text or json")
+	cmd.Flags().BoolVar(&write, "write", true, "write a small file to each mount of Proxmox's NFS storages and read it back")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "leave out what is well")
 	return cmd
 }

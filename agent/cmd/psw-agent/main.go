@@ -16,7 +16,7 @@ import (
 
 func main() {
 	// A file system that may hang is asked by a child of ours, which is this program again.
-	if code, handled := probe.RunStatfsChild(os.Args[1:]); handled {
+	if code, handled := probe.RunChild(os.Args[1:]); handled {
 		os.Exit(code)
 	}
 	env := settings.Environment(os.Environ())

@@ -25,7 +25,7 @@ func TestTheUnitAgreesWithTheProgram(t *testing.T) {
 		}
 	}
 	// These would show the agent other mounts than the node has.
-	for _, harmful := range []string{"ProtectSystem=strict", "ProtectSystem=full", "ProtectProc=", "ProcSubset=", "\nProtectHome="} {
+	for _, harmful := range []string{"ProtectSystem=strict", "ProtectSystem=full", "ProtectProc=", "ProcSubset=", "\nProtectHome=", "\nProtectClock="} {
 		if strings.Contains(unit, harmful) {
 			t.Errorf("psw-agent.service says %s: the agent would no longer see the node as it is", strings.TrimSpace(harmful))
 		}
