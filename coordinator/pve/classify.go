@@ -2,6 +2,7 @@ package pve
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 
@@ -25,12 +26,17 @@ var sayings = []saying{
 	{re(`got lock request timeout|got lock timeout|can't lock file`), ha.Unavailable,
 		"something else holds the lock; try again in a moment"},
 	{re(`in error state, must be disabled and fixed first`), ha.NotReady,
-		"repair the guest, then `ha-manager set SID --state disabled` and `--state started`"},
+		"lead it out: `psw ha recover TARGET`, or `ha-manager set SID --state disabled`, mend it, `--state started`"},
 	{re(`(VM|CT) is locked \(|is locked \(`), ha.Conflict,
 		"another task holds the guest; wait for it, and if there is none, `qm unlock ID` or `pct unlock ID`"},
 	{re(`detected modified configuration|checksum mismatch`), ha.Conflict,
 		"somebody else changed the configuration meanwhile; it must be read again first"},
-	{re(`already defined|already exists|File exists`), ha.Conflict, ""},
+	{re(`already defined`), ha.Conflict,
+		"somebody else made it meanwhile, and otherwise: `psw ha plan` shows what is there"},
+	{re(`already exists|File exists`), ha.Conflict, ""},
+	{re(`used in HA resources`), ha.Conflict,
+		"take it out of HA first: `ha-manager remove SID`"},
+	{re(`protection mode enabled`), ha.Conflict, "the guest is protected: `--protection 0` takes that away"},
 	{re(`Rule '[^']*' is invalid`), ha.Conflict,
 		"the rule contradicts the cluster or another rule: `ha-manager rules list` shows them"},
 	{re(`ha groups have been migrated to rules`), ha.Invalid,
@@ -39,7 +45,14 @@ var sayings = []saying{
 		"a rule can only name guests that are HA resources"},
 	{re(`cannot use non-existent node|no such cluster node|hostname lookup '[^']*' failed`), ha.NotFound,
 		"`pvecm nodes` lists the nodes of the cluster"},
-	{re(`no such resource|not HA managed|no such ha rule|HA rule '[^']*' does not exist`), ha.NotFound, ""},
+	{re(`no such resource|not HA managed|no such ha rule|HA rule '[^']*' does not exist`), ha.NotFound,
+		"somebody else removed it meanwhile, or never made it: `psw ha plan` shows what is there"},
+	{re(`resource '[^']*' does not exist in cluster`), ha.NotFound,
+		"there is no such guest: network.yml and .psw/converge/state.yml name one that is gone"},
+	{re(`guest with ID \d+ is not a`), ha.Invalid,
+		"correct type in network.yml, or the VMID in .psw/converge/state.yml"},
+	{re(`storage '[^']*' is not online`), ha.NotReady,
+		"that node does not reach the storage's server: `pvesm status` and `showmount -e SERVER` on it"},
 	{re(`is not available on node`), ha.NotReady,
 		"the destination cannot use that storage: `pvesm status` there shows why"},
 	{re(`Configuration file '[^']*' does not exist`), ha.NotFound,
@@ -88,7 +101,7 @@ func (e *APIError) classify() (ha.Kind, string) {
 	case http.StatusUnauthorized:
 		return ha.Denied, "the API token is unknown, expired or disabled: `pveum user token list USER` shows it"
 	case http.StatusForbidden:
-		return ha.Denied, "the token lacks a privilege; with privilege separation the token and its user both need it"
+		return ha.Denied, e.lack()
 	case http.StatusNotImplemented:
 		return ha.Internal, "this release of Proxmox VE does not have that call"
 	case http.StatusFailedDependency:
@@ -101,9 +114,22 @@ func (e *APIError) classify() (ha.Kind, string) {
 		return k, advice
 	}
 	if e.Status == http.StatusBadRequest {
-		return ha.Invalid, ""
+		return ha.Invalid, "this release of Proxmox VE takes the call otherwise than psw makes it: `pveversion` belongs into a report of it"
 	}
 	return ha.Internal, ""
+}
+
+// permission is how Proxmox says what a token lacks: Permission check failed (PATH, PRIVILEGE).
+var permission = re(`Permission check failed \((/[^,]*), ([^)]+)\)`)
+
+// lack says which privilege is missing, and where.
+func (e *APIError) lack() string {
+	const both = "with privilege separation the token and its user both need it"
+	m := permission.FindStringSubmatch(e.Text())
+	if m == nil {
+		return "the API token lacks a privilege; " + both
+	}
+	return fmt.Sprintf("the API token lacks %s on %s: `pveum acl modify %s --tokens 'USER@REALM!NAME' --roles ROLE`; %s", m[2], m[1], m[1], both)
 }
 
 // kindOf finds the kind and the advice of an error of this package.
