@@ -54,6 +54,10 @@ const (
 	codeUnfit            ha.Code = "NODE_UNFIT"
 	codeRuleForbids      ha.Code = "RULE_FORBIDS"
 	codeTargetUnclear    ha.Code = "TARGET_UNCLEAR"
+
+	codeRegistrationUnknown ha.Code = "REGISTRATION_UNKNOWN"
+	codeNotInError          ha.Code = "NOT_IN_ERROR"
+	codeInconsistent        ha.Code = "GUEST_INCONSISTENT"
 )
 
 // departures lists what is on node, by SID: every guest that runs there, and the stopped

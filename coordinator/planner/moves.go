@@ -25,11 +25,7 @@ const (
 // settle looks at every open move of m and records what became of it. It looks at
 // processes first, since the API and the HA manager lag behind them.
 func (w *world) settle(m *ha.Maintenance) {
-	for k := range m.Moves {
-		if mv := &m.Moves[k]; mv.Open() {
-			w.settleMove(mv)
-		}
-	}
+	w.settleMoves(m.Moves)
 	for k := range m.Homes {
 		h := &m.Homes[k]
 		if !h.Returned.IsZero() || m.Phase != ha.Restoring {
@@ -37,6 +33,15 @@ func (w *world) settle(m *ha.Maintenance) {
 		}
 		if w.isHome(*h) {
 			h.Returned = w.At
+		}
+	}
+}
+
+// settleMoves is settle for moves, whoever asked for them.
+func (w *world) settleMoves(list []ha.Move) {
+	for k := range list {
+		if mv := &list[k]; mv.Open() {
+			w.settleMove(mv)
 		}
 	}
 }

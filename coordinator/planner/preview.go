@@ -226,6 +226,7 @@ func PreviewRestore(r ha.MaintenanceRequest, s ha.Snapshot) ha.Preview {
 	m.OnlineSeen = s.At.Add(-returnGrace)
 	before := w.fit(nil)
 	coming := w.homeward(m)
+	home := homecoming{Maintenance: &m, list: coming, again: fmt.Sprintf("psw maintenance end %s", r.Node)}
 	v := ha.Preview{Node: r.Node, Blockers: w.returnGates(r.Node, coming)}
 	if w.latched(r.Node) {
 		v.Commands = append(v.Commands, ha.SetNodeMaintenance{Node: r.Node, On: false}.Command())
@@ -234,37 +235,50 @@ func PreviewRestore(r ha.MaintenanceRequest, s ha.Snapshot) ha.Preview {
 		return v
 	}
 	for _, a := range coming {
-		st := ha.Step{SID: a.guest.SID, Name: cmp.Or(w.targetOf[a.guest.SID].Name, a.guest.Name), HA: a.managed,
-			Target: w.targetOf[a.guest.SID].Name != "", From: w.at(a.guest), To: r.Node, Memory: a.guest.MemoryMax}
-		var act ha.Action
-		if a.start {
-			st.Method, st.Reason = ha.MethodStart, "it was shut down for the maintenance"
-			act = ha.Start{SID: st.SID, Node: r.Node, HA: a.managed}
-		} else {
-			st.Method, st.Reason = moveMethod(a.guest, a.running), "it belongs here"
-			act = ha.Migrate{SID: st.SID, From: st.From, To: r.Node, Method: st.Method, HA: a.managed}
-			if why, blocked, fix := w.notHomeYet(&m, a, 0); blocked {
-				// Not a blocker of the whole: the others can come home, this one says why not.
-				st.Method, st.Reason = ha.MethodStays, why
-				v.Notices = append(v.Notices, fmt.Sprintf("%s does not come home: %s; %s", w.label(st.SID), why, fix))
-			} else {
-				w.reserve(r.Node, a.guest)
-			}
+		st, command, notice := w.homeStep(home, a)
+		if notice != "" {
+			v.Notices = append(v.Notices, notice)
 		}
-		if st.Method != ha.MethodStays {
-			v.Commands = append(v.Commands, act.Command())
-			st.Estimate = duration(a.guest, st.Method, a.managed)
+		if command != "" {
+			v.Commands = append(v.Commands, command)
 		}
 		v.Steps = append(v.Steps, st)
 	}
 	v.Estimate = w.estimate(v.Steps)
 	v.Fit = w.fit(before)
-	for _, a := range coming {
-		k := slices.IndexFunc(v.Fit, func(f ha.Fit) bool { return f.Node == w.at(a.guest) && f.Node != r.Node })
-		if gone := slices.ContainsFunc(v.Steps, func(st ha.Step) bool { return st.SID == a.guest.SID && st.Method != ha.MethodStays }); k >= 0 && gone && a.running {
-			v.Fit[k].AssignedAfter -= a.guest.MemoryMax
-			v.Fit[k].UsedAfter = max(0, v.Fit[k].UsedAfter-a.guest.MemoryUsed)
+	w.leaveRooms(&v)
+	return v
+}
+
+// homeStep is one guest's part of a homecoming, the stock command it equals, and, if it
+// does not come, why. What comes has its room reserved for those after it.
+func (w *world) homeStep(h homecoming, a arrival) (st ha.Step, command, notice string) {
+	st = ha.Step{SID: a.guest.SID, Name: cmp.Or(w.targetOf[a.guest.SID].Name, a.guest.Name), HA: a.managed,
+		Target: w.targetOf[a.guest.SID].Name != "", From: w.at(a.guest), To: h.Node, Memory: a.guest.MemoryMax}
+	if a.start {
+		st.Method, st.Reason = ha.MethodStart, "it was shut down for the maintenance"
+		st.Estimate = duration(a.guest, st.Method, a.managed)
+		return st, ha.Start{SID: st.SID, Node: h.Node, HA: a.managed}.Command(), ""
+	}
+	st.Method, st.Reason = moveMethod(a.guest, a.running), "it belongs here"
+	if why, blocked, fix := w.notHomeYet(h, a, 0); blocked {
+		// Not a blocker of the whole: the others can come home, this one says why not.
+		st.Method, st.Reason = ha.MethodStays, why
+		return st, "", fmt.Sprintf("%s does not come home: %s; %s", w.label(st.SID), why, fix)
+	}
+	w.reserve(h.Node, a.guest)
+	st.Estimate = duration(a.guest, st.Method, a.managed)
+	return st, ha.Migrate{SID: st.SID, From: st.From, To: h.Node, Method: st.Method, HA: a.managed}.Command(), ""
+}
+
+// leaveRooms takes what moves off the figures of the nodes it leaves.
+func (w *world) leaveRooms(v *ha.Preview) {
+	for _, st := range v.Steps {
+		g, _ := w.Inventory.Guest(st.SID)
+		k := slices.IndexFunc(v.Fit, func(f ha.Fit) bool { return f.Node == st.From && f.Node != st.To })
+		if k >= 0 && st.Method != ha.MethodStays && w.running(g) {
+			v.Fit[k].AssignedAfter -= g.MemoryMax
+			v.Fit[k].UsedAfter = max(0, v.Fit[k].UsedAfter-g.MemoryUsed)
 		}
 	}
-	return v
 }

@@ -85,13 +85,30 @@ func (w *world) register() (ha.Plan, ha.PlanView) {
 		blockAll(&p, w.gates())
 		return p, ha.PlanView{Waits: p.Waits}
 	}
-	r := &registration{world: w, unclear: make(map[string]bool), names: make(map[string]bool)}
-	blockAll(&r.waits, w.gates())
+	blockAll(&p, w.gates())
 	if why, fix := w.unreadable(); why != "" {
-		r.waits.Block("cluster", why, fix)
-		return r.waits, ha.PlanView{Waits: r.waits.Waits}
+		p.Block("cluster", why, fix)
+		return p, ha.PlanView{Waits: p.Waits}
 	}
-	may := len(r.waits.Waits) == 0
+	may := len(p.Waits) == 0
+	r := w.registration()
+	v := ha.PlanView{Waits: slices.Concat(p.Waits, r.waits.Waits), Notices: r.notices}
+	for _, list := range r.deeds {
+		for _, d := range list {
+			v.Changes = append(v.Changes, d.change)
+			if may {
+				p.Do(d.action)
+			}
+		}
+	}
+	v.Changes = slices.Concat(v.Changes, r.as, r.foreign)
+	p.Waits = v.Waits
+	return p, v
+}
+
+// registration makes the difference. The caller has made sure that it can be known.
+func (w *world) registration() *registration {
+	r := &registration{world: w, unclear: make(map[string]bool), names: make(map[string]bool)}
 	r.declare()
 	if w.Inventory.UsesGroups() {
 		r.group()
@@ -100,7 +117,13 @@ func (w *world) register() (ha.Plan, ha.PlanView) {
 	}
 	r.unregister()
 	r.notice()
-	return r.result(may)
+	bySubject := func(a, b ha.Change) int { return strings.Compare(a.Subject, b.Subject) }
+	for _, list := range r.deeds {
+		slices.SortStableFunc(list, func(a, b deed) int { return bySubject(a.change, b.change) })
+	}
+	slices.SortStableFunc(r.as, bySubject)
+	slices.SortStableFunc(r.foreign, bySubject)
+	return r
 }
 
 // unreadable says what of the registration is not known: what could not be read is not
@@ -256,26 +279,6 @@ func (r *registration) is(subject, text string) {
 // others notes what somebody else made.
 func (r *registration) others(subject, text string) {
 	r.foreign = append(r.foreign, ha.Change{Kind: ha.ChangeForeign, Subject: subject, Text: text})
-}
-
-// result puts everything in order.
-func (r *registration) result(may bool) (ha.Plan, ha.PlanView) {
-	p := ha.Plan{Waits: r.waits.Waits}
-	v := ha.PlanView{Waits: p.Waits, Notices: r.notices}
-	bySubject := func(a, b ha.Change) int { return strings.Compare(a.Subject, b.Subject) }
-	for _, list := range r.deeds {
-		slices.SortStableFunc(list, func(a, b deed) int { return bySubject(a.change, b.change) })
-		for _, d := range list {
-			v.Changes = append(v.Changes, d.change)
-			if may {
-				p.Do(d.action)
-			}
-		}
-	}
-	slices.SortStableFunc(r.as, bySubject)
-	slices.SortStableFunc(r.foreign, bySubject)
-	v.Changes = slices.Concat(v.Changes, r.as, r.foreign)
-	return p, v
 }
 
 func isMarked(comment string) bool { return strings.HasPrefix(comment, Mark) }

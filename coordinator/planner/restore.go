@@ -34,7 +34,8 @@ func (w *world) restore(m ha.Maintenance) (ha.Maintenance, ha.Plan) {
 		m.OnlineSeen = w.At
 	}
 	busy := w.waitForMoves(&m, &p)
-	if !m.Cancelling && w.bringHome(&m, &p, busy) || busy > 0 {
+	home := homecoming{Maintenance: &m, list: w.homeward(m), again: fmt.Sprintf("psw maintenance end %s", m.Node)}
+	if !m.Cancelling && w.bringHome(home, &p, busy) || busy > 0 {
 		return m, p
 	}
 	if w.measuring(m) {
@@ -122,6 +123,12 @@ func (w *world) returnGates(node ha.NodeName, coming []arrival) []ha.Blocker {
 	if !w.InventoryFresh() {
 		return out
 	}
+	return append(out, w.unfitFor(node, coming)...)
+}
+
+// unfitFor is what is wrong with a node itself, as the destination of guests.
+func (w *world) unfitFor(node ha.NodeName, coming []arrival) []ha.Blocker {
+	var out []ha.Blocker
 	n, ok := w.Inventory.Node(node)
 	switch {
 	case !ok:
@@ -244,11 +251,31 @@ func (w *world) isHome(h ha.Home) bool {
 	return ok && w.at(g) == h.Node && (!h.Running || w.running(g))
 }
 
-// bringHome asks for as many returns as may run at once, the largest first so that the
+// A homecoming is guests on their way to one node: the end of a maintenance, a node's part
+// of a rebalance, or a move. Outside a maintenance the Maintenance is a stand-in that
+// carries the moves.
+type homecoming struct {
+	*ha.Maintenance
+	list []arrival
+	// again is the command that has what failed tried at once.
+	again string
+	// asked: it goes there because somebody asked for it, not because it belongs there.
+	asked bool
+}
+
+// why says what the guests have to do with the node.
+func (h homecoming) why() string {
+	if h.asked {
+		return "it was to go to " + string(h.Node)
+	}
+	return "it belongs on " + string(h.Node)
+}
+
+// bringHome asks for as many moves as may run at once, the largest first so that the
 // node's room is not broken up, the coordinator's own guest last. It reports whether
 // anything is still to come.
-func (w *world) bringHome(m *ha.Maintenance, p *ha.Plan, busy int) bool {
-	list := w.homeward(*m)
+func (w *world) bringHome(h homecoming, p *ha.Plan, busy int) bool {
+	m, list := h.Maintenance, h.list
 	slices.SortStableFunc(list, func(a, b arrival) int {
 		return cmp.Or(compareBool(a.self, b.self), cmp.Compare(b.guest.MemoryMax, a.guest.MemoryMax))
 	})
@@ -258,7 +285,7 @@ func (w *world) bringHome(m *ha.Maintenance, p *ha.Plan, busy int) bool {
 		sid := a.guest.SID
 		pending = true
 		if _, open := m.OpenMove(sid); late && !open {
-			p.Block(sid.String(), "the deadline has passed: nothing new is begun", fmt.Sprintf("`psw maintenance end %s --deadline 30m` goes on", m.Node))
+			p.Block(sid.String(), "the deadline has passed: nothing new is begun", fmt.Sprintf("`%s --deadline 30m` goes on", h.again))
 			continue
 		}
 		if _, open := m.OpenMove(sid); open {
@@ -270,7 +297,7 @@ func (w *world) bringHome(m *ha.Maintenance, p *ha.Plan, busy int) bool {
 			}
 			continue
 		}
-		if why, blocked, fix := w.notHomeYet(m, a, busy); why != "" {
+		if why, blocked, fix := w.notHomeYet(h, a, busy); why != "" {
 			if blocked {
 				p.Block(sid.String(), why, fix)
 			} else if fix != "moving" {
@@ -293,8 +320,8 @@ func (w *world) bringHome(m *ha.Maintenance, p *ha.Plan, busy int) bool {
 }
 
 // notHomeYet says why a guest is not asked home now; "" if it is to be asked.
-func (w *world) notHomeYet(m *ha.Maintenance, a arrival, busy int) (why string, blocked bool, fix string) {
-	sid := a.guest.SID
+func (w *world) notHomeYet(h homecoming, a arrival, busy int) (why string, blocked bool, fix string) {
+	m, sid := h.Maintenance, a.guest.SID
 	if svc, ok := w.Inventory.HA.Service(sid); ok && a.managed {
 		if svc.Moving() || svc.Command != "" {
 			return "the HA manager is moving it", false, "moving"
@@ -313,7 +340,7 @@ func (w *world) notHomeYet(m *ha.Maintenance, a arrival, busy int) (why string, 
 		return why, code != codeLocked, fix
 	}
 	if why := w.forbids(a.guest, m.Node); why != "" {
-		return "it belongs on " + string(m.Node) + ", but " + why, true, "make network.yml and the HA rules agree: `psw ha plan`"
+		return h.why() + ", but " + why, true, "make network.yml and the HA rules agree: `psw ha plan`"
 	}
 	if why := w.pulledAway(a.guest, m.Node); why != "" {
 		return why, true, "make network.yml and the HA rules agree: `psw ha plan`"
@@ -327,7 +354,7 @@ func (w *world) notHomeYet(m *ha.Maintenance, a arrival, busy int) (why string, 
 	if f := failures(*m, sid); len(f) > 0 {
 		if rest := resting(*m, sid, w.At); rest > 0 {
 			return fmt.Sprintf("try %d failed: %s; next try in %s", len(f), f[len(f)-1].Failed, short(rest)),
-				len(f) >= triesBlocked, fmt.Sprintf("mend the cause, then `psw maintenance end %s` tries at once", m.Node)
+				len(f) >= triesBlocked, fmt.Sprintf("mend the cause, then `%s` tries at once", h.again)
 		}
 	}
 	if w.holdsMemory(a.guest) {

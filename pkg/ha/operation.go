@@ -41,12 +41,20 @@ type Operation struct {
 	// Policy is the project it was asked with; what it does is judged by this one.
 	Policy      Policy    `json:"policy"`
 	RequestedAt time.Time `json:"requested_at"`
+	// Cancelling: the operator gives it up. What is under way lands and what was changed only
+	// for its sake is put back before it ends.
+	Cancelling bool `json:"cancelling,omitempty"`
 	// EndedAt and Outcome are zero while it is open. Reason says why it did not succeed.
 	EndedAt time.Time        `json:"ended_at,omitzero"`
 	Outcome OperationOutcome `json:"outcome,omitempty"`
 	Reason  string           `json:"reason,omitempty"`
 	// Steps are its parts, in the order in which they are done.
 	Steps []OperationStep `json:"steps"`
+	// Moves are the guests it moves, as those of a maintenance.
+	Moves []Move `json:"moves,omitempty"`
+	// Was is the request state the target had before the operation changed it; it is stored
+	// before the change, so that it can be put back whatever happens. Empty: not changed.
+	Was RequestState `json:"was,omitempty"`
 }
 
 // OperationOptions are what the operator named beside what is to be done.
@@ -59,6 +67,10 @@ type OperationOptions struct {
 	AllowOvercommit bool `json:"allow_overcommit,omitempty"`
 	// To is the destination of a move.
 	To NodeName `json:"to,omitempty"`
+	// Manual moves past the HA manager, even where that would do it.
+	Manual bool `json:"manual,omitempty"`
+	// Mended: the operator says that what led a target into error is mended.
+	Mended bool `json:"mended,omitempty"`
 	// Deadline is when to give up; zero is never.
 	Deadline time.Time `json:"deadline,omitzero"`
 }
@@ -81,6 +93,7 @@ func (o Operation) Closed() bool { return o.Outcome != "" }
 func (o Operation) Clone() Operation {
 	o.Options.Accept = slices.Clone(o.Options.Accept)
 	o.Steps = slices.Clone(o.Steps)
+	o.Moves = slices.Clone(o.Moves)
 	return o
 }
 
