@@ -52,6 +52,7 @@ func (c *Coordinator) snapshot() (ha.Snapshot, *sight) {
 		Reports:      c.reports.all(),
 		Members:      c.members(),
 		Maintenances: c.store.Maintenances(),
+		Proofs:       c.store.Proofs(),
 		Coordinator:  c.me,
 	}
 	if s.Coordinator.Guest.IsZero() {

@@ -57,6 +57,9 @@ func (s *Store) remember() error {
 		if m.hasPolicy, err = get(tx.Bucket(bucketPolicy), keyCurrent, &m.policy); err != nil {
 			return err
 		}
+		if m.proofs, err = readProofs(tx); err != nil {
+			return err
+		}
 		return tx.Bucket(bucketMaintenances).ForEach(func(key, value []byte) error {
 			var one ha.Maintenance
 			if err := json.Unmarshal(value, &one); err != nil {

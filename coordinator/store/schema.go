@@ -96,6 +96,8 @@ func decode(bucket, key, value []byte) error {
 		v = new(string)
 	case string(bucketOperations):
 		v = new(ha.Operation)
+	case string(bucketProofs):
+		v = new(ha.Proof)
 	default:
 		return nil
 	}
