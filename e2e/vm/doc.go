@@ -1,0 +1,2 @@
+// Package vm is a lab.
+package vm

@@ -1,0 +1,74 @@
+//go:build vm
+
+package vm_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/check"
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// soundOnEveryNode are the checks that pass on a node of a whole cluster. What a machine
+// without KVM cannot have is left out: its corosync answers as slowly as an overloaded
+// network, and no guest runs on it.
+var soundOnEveryNode = []ha.Code{
+	check.AgentSilent, check.AgentSuperseded, check.ClockSkew, check.PVENotInstalled,
+	check.CorosyncNotRunning, check.CorosyncSingleLink, check.CorosyncLinkDown, check.CorosyncLinkAsymmetric, check.NodeNotQuorate,
+	check.WatchdogMissing, check.WatchdogSeveral, check.WatchdogMuxNotRunning, check.WatchdogNotFed, check.WatchdogNotArmed,
+	check.WatchdogSoftNoboot, check.WatchdogTimeoutLong,
+	check.LRMNotRunning, check.LRMStatusStale,
+	check.NFSNotMounted, check.NFSNotAnswering, check.NFSWrongSource, check.NFSReadOnly, check.NFSSoftMount, check.NFSNearlyFull,
+}
+
+// A cluster that is whole: real corosync with two links, a real NFS mount, softdog. Agents,
+// started by their packaged unit, report it over mutual TLS, and every check passes that a
+// machine of the lab can pass.
+func TestAHealthyCluster(t *testing.T) {
+	lab := start(t)
+	lab.Await("every check passes on every node", time.Minute, func(v View) string {
+		for _, code := range soundOnEveryNode {
+			for _, node := range nodes {
+				if f, _ := v.Finding(code, node); f.Status != ha.Pass {
+					return node + ": " + string(code) + " is " + string(f.Status) + ": " + f.Evidence
+				}
+			}
+		}
+		return ""
+	})
+	lab.Await("gossip knows all three", 30*time.Second, func(v View) string {
+		for _, node := range nodes {
+			if state := v.Member(node); state != ha.MemberAlive {
+				return node + " is " + string(state)
+			}
+		}
+		return ""
+	})
+	v := lab.Look()
+	for _, node := range nodes {
+		r, _ := v.Report(node)
+		if len(r.Corosync.Links) != 4 || r.Corosync.TokenTimeout != 3650*time.Millisecond {
+			t.Errorf("%s sees %d links and a token timeout of %s, want 4 and 3.65s", node, len(r.Corosync.Links), r.Corosync.TokenTimeout)
+		}
+		if status := lab.Node(node).Run("systemctl is-active psw-agent"); status != "active" {
+			t.Errorf("psw-agent.service on %s is %s", node, status)
+		}
+	}
+	rss := lab.Node("pve1").Run("grep VmRSS /proc/$(systemctl show -P MainPID psw-agent)/status")
+	t.Logf("          agent: %s, a round took %s", strings.Join(strings.Fields(rss), " "), mustReport(t, v, "pve1").Took.Round(time.Millisecond))
+}
+
+// On a machine without Proxmox, psw-agent check says so, plainly, and exits with 3.
+func TestCheckOnAMachineWithoutProxmox(t *testing.T) {
+	lab := start(t)
+	out, code := lab.NAS().Try("psw-agent check")
+	if code != 3 || !strings.Contains(out, "pve-manager is not installed: this machine is no Proxmox VE node") || !strings.Contains(out, "not ready") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	// A check looks and changes nothing: above all it does not touch the watchdog.
+	if out := lab.NAS().Run("ls /sys/class/watchdog 2>/dev/null; lsmod | grep -c softdog || true"); strings.TrimSpace(out) != "0" {
+		t.Errorf("after a check the machine has a watchdog: %s", out)
+	}
+}

@@ -1,0 +1,76 @@
+//go:build vm
+
+package vm_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/casaeureka/psw-ha/e2e/vm"
+	"github.com/casaeureka/psw-ha/pkg/check"
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// A switch swallows one link of a node, both ways. Both ends report it, the node stays in
+// the cluster, and nothing else is said to be wrong with it.
+func TestALinkCutBothWays(t *testing.T) {
+	lab := start(t)
+	pve2 := lab.Node("pve2")
+	linkStory(lab, 1, func() { pve2.CutLink(1) }, func() { pve2.MendLink(1) })
+}
+
+// The other ways in which a link of a node goes: a firewall that drops what arrives, a cable
+// that is pulled, an interface taken down.
+func TestALinkLostInOtherWays(t *testing.T) {
+	lab := start(t)
+	pve2 := lab.Node("pve2")
+	for _, way := range []struct {
+		name        string
+		link        int
+		break_, fix func()
+	}{
+		{"one way: what arrives on link 0 is dropped", 0, func() { pve2.DeafenLink(0) }, pve2.HearAgain},
+		{"the carrier of link 1 is lost", 1, func() { pve2.PullCable(1) }, func() { pve2.PlugCable(1) }},
+		{"the interface of link 1 is taken down", 1, func() { pve2.Run("ip link set eth1 down") },
+			func() { pve2.Run("ip link set eth1 up; ip addr replace 10.10.1.2/24 dev eth1") }},
+	} {
+		t.Logf("         -- %s", way.name)
+		linkStory(lab, way.link, way.break_, way.fix)
+	}
+}
+
+// linkStory breaks a link of pve2 and mends it again.
+func linkStory(lab *vm.Lab, link int, break_, fix func()) {
+	break_()
+	lab.Await(fmt.Sprintf("both ends report link %d of pve2 as not connected", link), time.Minute, func(v View) string {
+		for _, ends := range [][2]string{{"pve2", "pve1"}, {"pve1", "pve2"}, {"pve3", "pve2"}} {
+			if l, ok := v.Link(ends[0], ends[1], link); !ok || l.Connected {
+				return fmt.Sprintf("%s reports %+v", ends[0], l)
+			}
+		}
+		return whole(v)
+	})
+	lab.AwaitFinding(check.CorosyncLinkDown, "pve2", ha.Fail, 10*time.Second)
+	lab.AwaitFinding(check.NodeNotQuorate, "pve2", ha.Pass, 10*time.Second)
+	fix()
+	lab.Await("all links are connected again", time.Minute, func(v View) string {
+		for _, node := range nodes {
+			if f, _ := v.Finding(check.CorosyncLinkDown, node); f.Status != ha.Pass {
+				return fmt.Sprintf("%s: %s %s", node, f.Status, f.Evidence)
+			}
+		}
+		return whole(v)
+	})
+}
+
+// whole says which node is not in a cluster of three.
+func whole(v View) string {
+	for _, node := range nodes {
+		r, _ := v.Report(node)
+		if len(r.Corosync.Members) != len(nodes) || !r.Corosync.Quorate {
+			return fmt.Sprintf("%s sees members %v, quorate %t", node, r.Corosync.Members, r.Corosync.Quorate)
+		}
+	}
+	return ""
+}

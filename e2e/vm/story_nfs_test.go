@@ -1,0 +1,155 @@
+//go:build vm
+
+package vm_test
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/casaeureka/psw-ha/e2e/vm"
+	"github.com/casaeureka/psw-ha/pkg/check"
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// The NFS server freezes: nothing answers, and whoever touches the hard mount blocks for
+// ever. The agent says so in its next report or the one after it, goes on reporting
+// everything else, and its children do not pile up.
+func TestTheNFSServerFreezes(t *testing.T) {
+	lab := start(t)
+	nfsStory(t, lab, lab.NAS().Freeze, lab.NAS().Thaw, func(m ha.Mount) string {
+		if m.Answering || m.Stuck == 0 {
+			return fmt.Sprintf("answering %t, stuck for %s", m.Answering, m.Stuck)
+		}
+		return ""
+	})
+}
+
+// The NFS service stops, and connections are refused: to a hard mount that is the same.
+func TestTheNFSServiceStops(t *testing.T) {
+	lab := start(t)
+	nfsStory(t, lab, lab.NAS().StopNFS, lab.NAS().StartNFS, func(m ha.Mount) string {
+		if m.Answering || m.Stuck == 0 {
+			return fmt.Sprintf("answering %t, stuck for %s", m.Answering, m.Stuck)
+		}
+		return ""
+	})
+}
+
+// The export is withdrawn: the server answers, with a refusal, and the report has its words.
+func TestTheExportIsWithdrawn(t *testing.T) {
+	lab := start(t)
+	nfsStory(t, lab, lab.NAS().Unexport, lab.NAS().Export, func(m ha.Mount) string {
+		if m.Answering || m.Error == "" {
+			return fmt.Sprintf("answering %t, error %q, stuck for %s", m.Answering, m.Error, m.Stuck)
+		}
+		return ""
+	})
+}
+
+// nfsStory breaks the storage for all nodes and mends it again.
+func nfsStory(t *testing.T, lab *vm.Lab, break_, fix func(), broken func(ha.Mount) string) {
+	t.Helper()
+	break_()
+	took := lab.Await("every node reports it", time.Minute, func(v View) string {
+		for _, node := range nodes {
+			m, ok := v.Mount(node)
+			if !ok {
+				return node + " does not see the mount"
+			}
+			if why := broken(m); why != "" {
+				return node + ": " + why
+			}
+		}
+		return ""
+	})
+	if took > 2*ha.ReportInterval {
+		t.Logf("          that is more than two intervals (%s): the machine this runs on is loaded", 2*ha.ReportInterval)
+	}
+	for _, node := range nodes {
+		lab.AwaitFinding(check.NFSNotAnswering, node, ha.Fail, 10*time.Second)
+	}
+	keepsReporting(t, lab, "pve1", func(r ha.Report) string {
+		if !r.Corosync.Quorate || !r.Watchdog.MuxRunning || !r.HA.LRMRunning {
+			return "other facts are missing"
+		}
+		return ""
+	})
+	fix()
+	lab.Await("every node reports that it answers again", 2*time.Minute, func(v View) string {
+		for _, node := range nodes {
+			if f, _ := v.Finding(check.NFSNotAnswering, node); f.Status != ha.Pass {
+				return node + ": " + f.Evidence
+			}
+		}
+		return ""
+	})
+}
+
+// roundsWatched is how many reports a story looks at to call an agent alive.
+const roundsWatched = 4
+
+// keepsReporting watches a node's agent for some rounds: each report has what it must, no
+// round takes longer than two intervals, and neither children nor threads pile up.
+func keepsReporting(t *testing.T, lab *vm.Lab, node string, sound func(ha.Report) string) {
+	t.Helper()
+	children, threads := agentsWeight(t, lab, node)
+	var rounds []ha.Report
+	lab.Await(fmt.Sprintf("%d more rounds of the agent on %s", roundsWatched, node), time.Minute, func(v View) string {
+		r := mustReport(t, v, node)
+		if len(rounds) == 0 || r.Taken.After(rounds[len(rounds)-1].Taken) {
+			if why := sound(r); why != "" {
+				return why
+			}
+			rounds = append(rounds, r)
+		}
+		if len(rounds) <= roundsWatched {
+			return fmt.Sprintf("%d rounds", len(rounds))
+		}
+		return ""
+	})
+	var longest, slowest time.Duration
+	for k, r := range rounds {
+		slowest = max(slowest, r.Took)
+		if k > 0 {
+			longest = max(longest, r.Taken.Sub(rounds[k-1].Taken))
+		}
+	}
+	nowChildren, nowThreads := agentsWeight(t, lab, node)
+	t.Logf("          longest time between two rounds %.1f s, slowest round %.1f s; children %d, then %d; threads %d, then %d",
+		longest.Seconds(), slowest.Seconds(), children, nowChildren, threads, nowThreads)
+	if longest > 3*ha.ReportInterval {
+		t.Errorf("the agent on %s was silent for %s", node, longest)
+	}
+	// One child for the mount that hangs, and one or two tools that are just running.
+	if nowChildren > children+3 || nowThreads > threads+8 {
+		t.Errorf("what the agent on %s started piles up: %d children, %d threads", node, nowChildren, nowThreads)
+	}
+}
+
+// agentsWeight counts the agent's children and threads.
+func agentsWeight(t *testing.T, lab *vm.Lab, node string) (children, threads int) {
+	t.Helper()
+	count := func(script string) int {
+		n, err := strconv.Atoi(lab.Node(node).Run(script))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const pid = "$(systemctl show -P MainPID psw-agent)"
+	return count("pgrep -c -P " + pid + " || true"), count("ls /proc/" + pid + "/task | wc -l")
+}
+
+// The mount is gone, and the folder below it is there: writes would land on the root disk.
+// The report has no mount, and the judge says what that means.
+func TestTheStorageIsNotMounted(t *testing.T) {
+	lab := start(t)
+	pve2 := lab.Node("pve2")
+	pve2.Run("umount /mnt/shared")
+	lab.AwaitFinding(check.NFSNotMounted, "pve2", ha.Fail, time.Minute)
+	lab.AwaitFinding(check.NFSNotMounted, "pve1", ha.Pass, 10*time.Second)
+	pve2.Run("/usr/lib/lab/mount-shared")
+	lab.AwaitFinding(check.NFSNotMounted, "pve2", ha.Pass, time.Minute)
+}
