@@ -38,7 +38,7 @@ func (w *world) move(o ha.Operation) (ha.Operation, ha.Plan) {
 	res, registered := w.Inventory.Resource(g.SID)
 	arrived := w.at(g) == o.Options.To && !w.open(o, g.SID)
 	failed := w.movedInVain(o, g)
-	if o.Was != "" && (arrived || failed != "" || w.late(o) && !w.open(o, g.SID)) {
+	if o.Was != "" && registered && (arrived || failed != "" || w.late(o) && !w.open(o, g.SID)) {
 		return w.manageAgain(o, g, res, arrived, failed)
 	}
 	switch {
@@ -53,8 +53,11 @@ func (w *world) move(o ha.Operation) (ha.Operation, ha.Plan) {
 	case o.Was == "" && registered && res.State != ha.RequestIgnored && w.manually(o, g) != "":
 		o.Was = res.State
 	}
+	if o.Was != "" && !registered {
+		o.Was = "" // somebody took it out of HA altogether: there is nothing to put back
+	}
 	if o.Was != "" && !w.ignored(&o, &p, g, res) {
-		return w.orGiveUp(o, p)
+		return o, p
 	}
 	busy := w.movesUnderWay(o, &p)
 	m := standIn(o, o.Options.To)
@@ -124,6 +127,7 @@ func (w *world) manually(o ha.Operation, g ha.Guest) string {
 // it has let go of it.
 func (w *world) ignored(o *ha.Operation, p *ha.Plan, g ha.Guest, res ha.Resource) bool {
 	st := stepOf(o, stepIgnore)
+	st.Text = fmt.Sprintf("have the HA manager ignore %s", g.SID)
 	_, known := w.Inventory.HA.Service(g.SID)
 	switch {
 	case res.State != ha.RequestIgnored && st.State.Over():
@@ -138,7 +142,7 @@ func (w *world) ignored(o *ha.Operation, p *ha.Plan, g ha.Guest, res ha.Resource
 		return false
 	}
 	w.seen(o, stepIgnore)
-	if known {
+	if asleep := w.Inventory.HA.Master == "" || w.Inventory.HA.Armed == "disarmed"; known && !asleep {
 		p.Wait(w.label(g.SID), "waiting for the HA manager to let go of it")
 		return false
 	}
@@ -151,6 +155,7 @@ func (w *world) manageAgain(o ha.Operation, g ha.Guest, res ha.Resource, arrived
 	var p ha.Plan
 	w.tellMoves(&o, p)
 	if res.State == ha.RequestIgnored && o.Was != ha.RequestIgnored {
+		stepOf(&o, stepManage).Text = fmt.Sprintf("have the HA manager keep %s %s again", g.SID, o.Was)
 		w.ask(&o, &p, stepManage, withState(res, o.Was))
 		if st := stepOf(&o, stepManage); st.State == ha.StepFailed {
 			st.State, st.Tries = ha.StepTodo, 1 // it goes on trying: it must not end unprotected
@@ -187,6 +192,9 @@ func (w *world) cancelMove(o ha.Operation) (ha.Operation, ha.Plan) {
 		return next, p
 	}
 	w.tellMoves(&o, p)
+	if st, ok := o.Step(stepManage); ok && !st.Asked.IsZero() {
+		w.seen(&o, stepManage)
+	}
 	w.closeOperation(&o, ha.OperationCancelled, "given up")
 	return o, p
 }
@@ -228,7 +236,8 @@ func PreviewMove(o ha.Operation, s ha.Snapshot) ha.Preview {
 	switch {
 	case command == "":
 	case manual != "":
-		v.Commands = []string{withState(res, ha.RequestIgnored).Command(), command, withState(res, res.State).Command()}
+		ignore := withState(res, ha.RequestIgnored)
+		v.Commands = []string{ignore.Command(), command, withState(ignore.Resource, res.State).Command()}
 		v.Notices = append(v.Notices, fmt.Sprintf("it is moved past the HA manager: %s; until it is there nothing protects %s", manual, w.label(g.SID)))
 	default:
 		v.Commands = []string{command}

@@ -45,7 +45,14 @@ func (w *world) recover(o ha.Operation) (ha.Operation, ha.Plan) {
 	if o.Was == ha.RequestStopped {
 		back = ha.RequestStopped // it was its stop that failed: it was to be stopped
 	}
-	enabled := stepOf(&o, stepEnable)
+	for _, st := range []ha.OperationStep{
+		{Key: stepDisable, Text: "disable it, so that the HA manager lets go of it"},
+		{Key: stepMend, Text: "mend what led it into error; that is yours to do"},
+		{Key: stepEnable, Text: fmt.Sprintf("have it %s again, and see that it is", back)},
+	} {
+		stepOf(&o, st.Key).Text = st.Text
+	}
+	enabled := *stepOf(&o, stepEnable)
 	switch {
 	case enabled.Asked.IsZero() && inError && res.State != ha.RequestDisabled:
 		w.ask(&o, &p, stepDisable, withState(res, ha.RequestDisabled))
@@ -146,6 +153,7 @@ func PreviewRecover(o ha.Operation, s ha.Snapshot) ha.Preview {
 	svc, _ := w.Inventory.HA.Service(g.SID)
 	if svc.State != ha.ServiceError && res.State != ha.RequestDisabled {
 		refuse(codeNotInError, fmt.Sprintf("it is not in error: the HA manager has it in state %s", cmp.Or(svc.State, "none")), fmt.Sprintf("`psw ha explain %s` says why it is not as it should be", o.Target))
+		return v
 	}
 	back := ha.RequestStarted
 	if res.State == ha.RequestStopped {

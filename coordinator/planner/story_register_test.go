@@ -217,7 +217,7 @@ func (st *story) obey(a ha.Action) string {
 		}
 		st.setResource(a.Resource.SID, &a.Resource)
 	case ha.UpdateResource:
-		if svc, _ := inv.HA.Service(a.Resource.SID); svc.State == ha.ServiceError {
+		if svc, _ := inv.HA.Service(a.Resource.SID); svc.State == ha.ServiceError && a.Resource.State != ha.RequestDisabled {
 			return "in error state, must be disabled and fixed first"
 		}
 		st.setResource(a.Resource.SID, &a.Resource)

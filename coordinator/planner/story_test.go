@@ -91,6 +91,7 @@ func tell(t *testing.T, script string) string {
 type story struct {
 	s        ha.Snapshot
 	m        ha.Maintenance
+	o        ha.Operation
 	plan     ha.Plan
 	reported map[ha.NodeName]bool
 }
@@ -100,7 +101,7 @@ func newStory() *story {
 		s: ha.Snapshot{
 			At: time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC),
 			Inventory: ha.Inventory{Cluster: ha.Cluster{Name: "home", Quorate: true},
-				HA:      ha.HAStatus{Quorate: true, Armed: "armed"},
+				HA:      ha.HAStatus{Quorate: true, Armed: "armed", Master: "node1"},
 				Options: ha.Options{MaxWorkers: 2},
 			},
 		},
@@ -177,6 +178,9 @@ func (st *story) do(t *testing.T, line string) string {
 		st.plan = ha.Plan{}
 	default:
 		answer, ok := st.register(t, f)
+		if !ok {
+			answer, ok = st.operate(t, f)
+		}
 		if !ok {
 			t.Fatalf("unknown line in a story: %q", line)
 		}

@@ -81,7 +81,28 @@ func (a PutRule) String() string {
 func (a AddResource) Command() string { return "ha-manager add " + resourceArgs(a.Resource) }
 
 // Command is the stock command.
-func (a UpdateResource) Command() string { return "ha-manager set " + resourceArgs(a.Resource) }
+func (a UpdateResource) Command() string {
+	r, was := a.Resource, a.Was
+	if was.SID != r.SID {
+		return "ha-manager set " + resourceArgs(r)
+	}
+	s := fmt.Sprintf("ha-manager set %s", r.SID)
+	add := func(differs bool, format string, v any) {
+		if differs {
+			s += fmt.Sprintf(" --"+format, v)
+		}
+	}
+	add(r.State != was.State, "state %s", r.State)
+	add(r.Group != was.Group && r.Group != "", "group %s", r.Group)
+	add(r.Failback != was.Failback && r.Group == was.Group, "failback %d", bit(r.Failback))
+	add(r.MaxRestart != was.MaxRestart, "max_restart %d", r.MaxRestart)
+	add(r.MaxRelocate != was.MaxRelocate, "max_relocate %d", r.MaxRelocate)
+	if r.Comment != was.Comment {
+		s += commentArg(r.Comment)
+	}
+	add(r.Group == "" && was.Group != "", "delete %s", "group")
+	return s
+}
 
 // Command is the stock command. Without purge Proxmox would also take the guest out of
 // rules that others made (the default of the API is purge=1). PVE 8 has no such option and

@@ -1,0 +1,121 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// operate carries out the lines of a story that are about operations.
+func (st *story) operate(t *testing.T, f []string) (answer string, known bool) {
+	switch f[0] {
+	case "asks": // asks apply | rebalance | recover TARGET [mended] | move TARGET NODE [manual]
+		st.o = ha.Operation{ID: "o1", Kind: ha.OperationKind(f[1]), RequestedAt: st.s.At, Policy: st.s.Policy}
+		switch st.o.Kind {
+		case ha.OperationRecover:
+			st.o.Target = f[2]
+		case ha.OperationMove:
+			st.o.Target, st.o.Options.To = f[2], ha.NodeName(f[3])
+		}
+		st.o.Options.Manual, st.o.Options.Mended = strings.Contains(strings.Join(f, " "), " manual"), strings.Contains(strings.Join(f, " "), " mended")
+	case "shows":
+		return st.shows(), true
+	case "mended":
+		st.o.Options.Mended = true
+	case "gives-up":
+		st.o.Cancelling = true
+	case "deadline":
+		d, err := time.ParseDuration(f[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.o.Options.Deadline = st.s.At.Add(d)
+	case "step":
+		return st.step(), true
+	case "obeys": // Proxmox does what the last step asked for
+		for _, a := range st.plan.Actions {
+			if _, moves := a.(ha.Migrate); moves {
+				continue // stories say where guests arrive
+			}
+			if why := st.obey(a); why != "" {
+				t.Errorf("Proxmox would refuse %q: %s", a, why)
+			}
+		}
+	case "refuses": // Proxmox refuses what the last step asked for
+		for k := range st.o.Steps {
+			if x := &st.o.Steps[k]; x.State == ha.StepDoing {
+				x.Note = strings.Join(f[1:], " ")
+			}
+		}
+	case "forgets": // the HA manager drops its record of what it ignores
+		s := sid(t, f[1])
+		r, _ := st.s.Inventory.Resource(s)
+		st.setResource(s, nil)
+		st.s.Inventory.Resources = append(st.s.Inventory.Resources, r)
+		slices.SortFunc(st.s.Inventory.Resources, func(a, b ha.Resource) int { return a.SID.Compare(b.SID) })
+	case "steps":
+		var b strings.Builder
+		for _, x := range st.o.Steps {
+			fmt.Fprintf(&b, "%-9s %s: %s\n", x.State, x.Key, strings.TrimSuffix(x.Text+" ("+x.Note+")", " ()"))
+		}
+		return b.String(), true
+	default:
+		return "", false
+	}
+	return "", true
+}
+
+// step is one tick of the operation.
+func (st *story) step() string {
+	var b strings.Builder
+	before := st.o.Clone()
+	st.o, st.plan = Operate(st.o, st.look())
+	for _, x := range st.o.Steps {
+		if was, ok := before.Step(x.Key); (!ok || was.State != x.State) && x.State.Over() && st.o.Kind != ha.OperationApply {
+			fmt.Fprintf(&b, "%-9s %s\n", x.State, strings.TrimSuffix(x.Key+" ("+x.Note+")", " ()"))
+		}
+	}
+	for _, a := range st.plan.Actions {
+		fmt.Fprintf(&b, "do        %s\n", a.Command())
+	}
+	for _, x := range st.plan.Waits {
+		if x.Blocked {
+			fmt.Fprintf(&b, "block     %s\n          fix: %s\n", x, x.Fix)
+		} else {
+			fmt.Fprintf(&b, "wait      %s\n", x)
+		}
+	}
+	if st.o.Closed() {
+		fmt.Fprintf(&b, "ends      %s\n", strings.TrimSuffix(string(st.o.Outcome)+": "+st.o.Reason, ": "))
+	}
+	st.s.At = st.s.At.Add(5 * time.Second)
+	return b.String()
+}
+
+// shows is the preview of the operation.
+func (st *story) shows() string {
+	var b strings.Builder
+	var v ha.Preview
+	switch st.o.Kind {
+	case ha.OperationRebalance:
+		v = PreviewRebalance(st.o, st.look())
+	case ha.OperationRecover:
+		v = PreviewRecover(st.o, st.look())
+	case ha.OperationMove:
+		v = PreviewMove(st.o, st.look())
+	}
+	for _, c := range v.Commands {
+		fmt.Fprintf(&b, "command   %s\n", c)
+	}
+	for _, x := range v.Blockers {
+		fmt.Fprintf(&b, "blocker   %s %s: %s\n          fix: %s\n", x.Code, x.Subject, x.Reason, x.Fix)
+	}
+	for _, x := range v.Notices {
+		fmt.Fprintf(&b, "notice    %s\n", x)
+	}
+	return b.String()
+}
