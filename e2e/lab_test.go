@@ -52,13 +52,20 @@ type rig struct {
 
 func newRig(t *testing.T, restart bool) *rig {
 	t.Helper()
+	return rigOf(t, lab.Options{Restart: restart})
+}
+
+// rigOf builds a lab with those options and what every test has in common.
+func rigOf(t *testing.T, o lab.Options) *rig {
+	t.Helper()
 	dir, err := binaries()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	l, err := lab.Start(ctx, lab.Options{Dir: filepath.Join(t.TempDir(), "lab"), Speed: 10, Coordinator: filepath.Join(dir, "psw-coordinator"),
-		Restart: restart, Environ: os.Environ(), Log: slog.New(slog.DiscardHandler), Notify: t.Logf})
+	o.Dir, o.Speed, o.Coordinator = filepath.Join(t.TempDir(), "lab"), 10, filepath.Join(dir, "psw-coordinator")
+	o.Environ, o.Log, o.Notify = os.Environ(), slog.New(slog.DiscardHandler), t.Logf
+	l, err := lab.Start(ctx, o)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -244,17 +251,7 @@ func TestADrainedNodeIsPoweredOffAndComesHome(t *testing.T) {
 // cluster's third node, which it does not declare, is its third vote.
 func TestTheSourcePagesOwnProject(t *testing.T) {
 	t.Parallel()
-	dir, err := binaries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := lab.Start(t.Context(), lab.Options{Project: "../deploy/config/example", Dir: filepath.Join(t.TempDir(), "lab"), Speed: 10,
-		Coordinator: filepath.Join(dir, "psw-coordinator"), Environ: os.Environ(), Log: slog.New(slog.DiscardHandler), Notify: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	r := &rig{t: t, lab: l, psw: filepath.Join(dir, "psw")}
+	r := rigOf(t, lab.Options{Project: "../deploy/config/example"})
 	r.run(0, "project", "validate")
 	if answer := r.run(0, "maintenance", "start", "node1", "--yes"); !strings.Contains(answer, "safe to power off") || !r.empty("node1") {
 		t.Errorf("node1 is not empty, or psw did not say so:\n%s", answer)

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/casaeureka/psw-ha/agent"
@@ -22,23 +24,25 @@ func (l *Lab) certify() error {
 		return err
 	}
 	l.ca = ca
-	issue := func(dir string, role rpc.Role, name string, hosts ...string) error {
-		cert, err := ca.Issue(role, name, hosts...)
-		if err != nil {
-			return err
-		}
-		_, err = cert.Save(dir)
-		return err
-	}
-	if err := issue(l.dir("coordinator"), rpc.RoleCoordinator, "lab", "127.0.0.1", "localhost"); err != nil {
+	if err := l.issue(l.dir("coordinator"), rpc.RoleCoordinator, "lab", "127.0.0.1", "localhost"); err != nil {
 		return err
 	}
 	for _, n := range l.Cluster.Nodes() {
-		if err := issue(l.dir("agents", n), rpc.RoleAgent, n); err != nil {
+		if err := l.issue(l.dir("agents", n), rpc.RoleAgent, n); err != nil {
 			return err
 		}
 	}
-	return issue(filepath.Join(l.Project, ".psw", "ha"), rpc.RoleOperator, "operator")
+	return l.issue(filepath.Join(l.Project, ".psw", "ha"), rpc.RoleOperator, "operator")
+}
+
+// issue gives somebody a certificate of the lab's CA.
+func (l *Lab) issue(dir string, role rpc.Role, name string, hosts ...string) error {
+	cert, err := l.ca.Issue(role, name, hosts...)
+	if err != nil {
+		return err
+	}
+	_, err = cert.Save(dir)
+	return err
 }
 
 func (l *Lab) dir(elem ...string) string {
@@ -67,25 +71,97 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// startAgents runs an agent on each node for as long as the node is up: a power cut or a
-// watchdog takes the agent along, a boot brings it back.
-func (l *Lab) startAgents(ctx context.Context) error {
+// startAgents runs an agent on each node.
+func (l *Lab) startAgents() error {
 	for _, n := range l.Cluster.Nodes() {
-		c := agent.DefaultConfig()
-		c.Node = ha.NodeName(n)
-		c.Coordinators = []string{l.address}
-		c.TLSDir, c.StateDir = l.dir("agents", n), l.dir("agents", n, "state")
-		c.Interval = time.Second
-		l.gossipFor(&c, n)
-		if err := c.Validate(); err != nil {
+		if err := l.startAgent(n); err != nil {
 			return err
 		}
-		l.done.Go(func() { l.keepAgent(ctx, n, c) })
 	}
 	return nil
 }
 
-// awaitAgents waits until every agent has reported, as an operator would find it.
+// startAgent runs an agent on a node for as long as the node is up: a power cut or a watchdog
+// takes the agent along, a boot brings it back.
+func (l *Lab) startAgent(n string) error {
+	c := agent.DefaultConfig()
+	c.Node = ha.NodeName(n)
+	c.Coordinators = []string{l.address}
+	c.TLSDir, c.StateDir = l.dir("agents", n), l.dir("agents", n, "state")
+	c.Interval = time.Second
+	l.gossipFor(&c, n)
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	k := &keeper{kill: make(chan struct{})}
+	l.mu.Lock()
+	l.agents[n] = k
+	l.mu.Unlock()
+	l.begin(func(ctx context.Context) { l.keepAgent(ctx, n, c, k) })
+	return nil
+}
+
+// keeper is what keeps a node's agent running.
+type keeper struct{ kill chan struct{} }
+
+// KillAgent ends a node's agent, and with it what it runs; it comes back as systemd would
+// bring it.
+func (l *Lab) KillAgent(ctx context.Context, node string) error {
+	l.mu.Lock()
+	k := l.agents[node]
+	l.mu.Unlock()
+	if k == nil {
+		return fmt.Errorf("no agent on %q", node)
+	}
+	select {
+	case k.kill <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(5 * time.Second):
+		return fmt.Errorf("no agent runs on %s", node)
+	}
+}
+
+// nodeName is what a machine of a lab may be called.
+var nodeName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,14}$`)
+
+// AddNode installs one more machine in the lab, with an agent on it. It is in no cluster:
+// joining it is psw's business.
+func (l *Lab) AddNode(name string) error {
+	if !nodeName.MatchString(name) {
+		return fmt.Errorf("%q is no node name", name)
+	}
+	nodes := l.Cluster.Nodes()
+	if slices.Contains(nodes, name) {
+		return fmt.Errorf("there is a node %s already", name)
+	}
+	p, err := l.reload()
+	if err != nil {
+		return err
+	}
+	m := machine(p, ha.NodeName(name), len(nodes))
+	m.Alone = true
+	address, err := freeAddress()
+	if err != nil {
+		return fmt.Errorf("cannot find a port for gossip: %w", err)
+	}
+	l.Cluster.AddNode(m)
+	if err := l.pve.serve(name); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.gossip[name] = address
+	l.mu.Unlock()
+	if err := l.issue(l.dir("agents", name), rpc.RoleAgent, name); err != nil {
+		return err
+	}
+	return l.startAgent(name)
+}
+
+// awaitAgents waits until every agent has reported, as an operator would find it. On blank
+// nodes there is no master of the HA manager to wait for, and the coordinator has reasons
+// not to act.
 func (l *Lab) awaitAgents(ctx context.Context) error {
 	tls, err := rpc.ClientTLS(rpc.FilesIn(filepath.Join(l.Project, ".psw", "ha"), rpc.RoleOperator), rpc.RoleCoordinator)
 	if err != nil {
@@ -98,7 +174,8 @@ func (l *Lab) awaitAgents(ctx context.Context) error {
 	defer op.Close()
 	return WaitFor(ctx, 30*time.Second, "every agent has reported to the coordinator", func() bool {
 		st, err := op.Status(ctx, &l.policy.Policy)
-		if err != nil || len(st.Nodes) == 0 || st.Master == "" || len(st.Warnings) > 0 {
+		ready := err == nil && len(st.Nodes) > 0 && (l.options.Blank || st.Master != "" && len(st.Warnings) == 0)
+		if !ready {
 			return false
 		}
 		for _, n := range st.Nodes {
@@ -110,8 +187,8 @@ func (l *Lab) awaitAgents(ctx context.Context) error {
 	})
 }
 
-// keepAgent starts and ends a node's agent with the node.
-func (l *Lab) keepAgent(ctx context.Context, node string, c agent.Config) {
+// keepAgent starts and ends a node's agent with the node, and starts it again when it died.
+func (l *Lab) keepAgent(ctx context.Context, node string, c agent.Config, k *keeper) {
 	log := l.options.Log.With("node", node)
 	for ctx.Err() == nil {
 		if !l.Cluster.Up(node) {
@@ -121,15 +198,36 @@ func (l *Lab) keepAgent(ctx context.Context, node string, c agent.Config) {
 		life, end := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- agent.New(c, l.Cluster.Host(node), log).Run(life) }()
-		for life.Err() == nil && l.Cluster.Up(node) {
-			pause(life, 100*time.Millisecond)
-		}
+		killed := l.watchAgent(life, node, k)
 		end()
-		if err := <-ended; err != nil && ctx.Err() == nil {
+		err := <-ended
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
 			l.options.Notify("the agent of %s ended: %v", node, err)
 			pause(ctx, time.Second)
+		case killed:
+			l.options.Notify("the agent of %s is killed; started again in %s, as systemd would", node, restartAfter)
+			pause(ctx, restartAfter)
 		}
 	}
+}
+
+// watchAgent waits until the agent's life ends: with the lab, with its node, or because
+// somebody kills it.
+func (l *Lab) watchAgent(life context.Context, node string, k *keeper) (killed bool) {
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for l.Cluster.Up(node) {
+		select {
+		case <-life.Done():
+			return false
+		case <-k.kill:
+			return true
+		case <-look.C:
+		}
+	}
+	return false
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -48,6 +48,25 @@ var Commands = []Command{
 	}},
 	{"fail-migration", "SID [N]", "let the next N migrations of a guest fail", failMigration},
 	{"lose-answers", "N", "do the next N changes asked of the API, but lose the answers", loseAnswers},
+	{"kill-agent", "NODE", "end a node's agent and what it runs; it comes back", killAgent},
+	{"cut-link", "LINK NODE…", "cut a corosync link of the nodes: 0 is the first", cutLink},
+	{"heal-links", "", "let every corosync link carry packets again", func(l *Lab, _ []string) (string, error) {
+		l.Cluster.HealLinks()
+		return "every link is whole", nil
+	}},
+	{"add-node", "NODE", "install one more machine, in no cluster", func(l *Lab, a []string) (string, error) {
+		if len(a) != 1 {
+			return "", errors.New("want a name: node4")
+		}
+		if err := l.AddNode(a[0]); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s is installed, in no cluster; declare it in %s and run psw node cluster", a[0], filepath.Join(l.Project, "network.yml")), nil
+	}},
+	{"deploy", "", "create the project's targets that do not exist yet, on the shared storage", deploy},
+	{"separate", "NODE", "make a node forget its cluster, as Proxmox's documentation tells to", func(l *Lab, a []string) (string, error) {
+		return onNode(l, a, "it is in no cluster", l.Cluster.Separate)
+	}},
 	{"kill-coordinator", "", "kill -9 the coordinator", func(l *Lab, a []string) (string, error) {
 		pid := l.CoordinatorPID()
 		return fmt.Sprintf("coordinator (process %d) is killed", pid), l.KillCoordinator()
@@ -113,6 +132,26 @@ func loseAnswers(l *Lab, args []string) (string, error) {
 	}
 	l.Cluster.LoseAnswers(n, "")
 	return fmt.Sprintf("the answers to the next %d changes are lost", n), nil
+}
+
+func killAgent(l *Lab, args []string) (string, error) {
+	if len(args) != 1 {
+		return "", errors.New("want one node: " + strings.Join(l.Cluster.Nodes(), ", "))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := l.KillAgent(ctx, args[0]); err != nil {
+		return "", err
+	}
+	return "the agent of " + args[0] + " is killed", nil
+}
+
+func cutLink(l *Lab, args []string) (string, error) {
+	if len(args) < 2 || args[0] != "0" && args[0] != "1" {
+		return "", errors.New("want a link and nodes: 1 node2")
+	}
+	cut := func(names ...string) { l.Cluster.CutLink(int(args[0][0]-'0'), names...) }
+	return onNodes(l, args[1:], "link "+args[0]+" is cut", cut)
 }
 
 func count(args []string) (int, error) {

@@ -81,6 +81,8 @@ func (l *Lab) prepareGossip() error {
 	if err := key.Save(l.dir("gossip.key")); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.gossip = make(map[string]string)
 	for _, name := range append(l.Cluster.Nodes(), "coordinator") {
 		if l.gossip[name], err = freeAddress(); err != nil {
@@ -92,6 +94,8 @@ func (l *Lab) prepareGossip() error {
 
 // gossipPeers are the addresses of everybody but one.
 func (l *Lab) gossipPeers(but string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var out []string
 	for _, name := range append(l.Cluster.Nodes(), "coordinator") {
 		if name != but {
@@ -103,7 +107,10 @@ func (l *Lab) gossipPeers(but string) string {
 
 // gossipFor lets a node's agent take part in gossip.
 func (l *Lab) gossipFor(c *agent.Config, node string) {
-	c.Gossip = agent.GossipConfig{Bind: l.gossip[node], KeyFile: l.dir("gossip.key"), Peers: strings.Split(l.gossipPeers(node), ",")}
+	l.mu.Lock()
+	bind := l.gossip[node]
+	l.mu.Unlock()
+	c.Gossip = agent.GossipConfig{Bind: bind, KeyFile: l.dir("gossip.key"), Peers: strings.Split(l.gossipPeers(node), ",")}
 }
 
 // Dir is the lab's folder.

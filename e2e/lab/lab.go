@@ -32,6 +32,10 @@ type Options struct {
 	Dir string
 	// Speed makes the simulated cluster live that much faster than a real one.
 	Speed float64
+	// Blank: the machines are freshly installed and in no cluster. Nodes is how many there
+	// are; 0: the project's, and three at least.
+	Blank bool
+	Nodes int
 	// Coordinator is the psw-coordinator binary.
 	Coordinator string
 	// Restart starts the coordinator again when it dies, as systemd would.
@@ -57,7 +61,10 @@ type Lab struct {
 	ca          *rpc.CA
 	coordinator *process
 	address     string            // where the coordinator listens
+	mu          sync.Mutex        // guards gossip and agents
 	gossip      map[string]string // everybody's gossip address, by name
+	agents      map[string]*keeper
+	begin       func(func(ctx context.Context)) // does something for as long as the lab lives
 	stop        context.CancelFunc
 	done        sync.WaitGroup
 }
@@ -85,8 +92,9 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 		}
 		name = filepath.Base(abs)
 	}
-	l := &Lab{options: o, Project: filepath.Join(o.Dir, name)}
+	l := &Lab{options: o, agents: make(map[string]*keeper), Project: filepath.Join(o.Dir, name)}
 	ctx, l.stop = context.WithCancel(ctx)
+	l.begin = func(do func(context.Context)) { l.done.Go(func() { do(ctx) }) }
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -96,7 +104,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 		return nil, err
 	}
 	token := pvesim.TokenSpec{User: tokenUser, ID: tokenName, Secret: tokenSecret}
-	sp, err := spec(l.policy.Policy, token, o.Speed)
+	sp, err := spec(l.policy.Policy, token, o)
 	if err != nil {
 		return nil, err
 	}
@@ -110,10 +118,10 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err := l.startCoordinator(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.startAgents(ctx); err != nil {
+	if err := l.startAgents(); err != nil {
 		return nil, err
 	}
-	l.done.Go(func() { l.control(ctx) })
+	l.begin(l.control)
 	return l, l.awaitAgents(ctx)
 }
 

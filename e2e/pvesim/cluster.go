@@ -280,6 +280,8 @@ func (c *Cluster) mustNode(name string) *node {
 
 // Nodes returns the names of the nodes, sorted.
 func (c *Cluster) Nodes() []string {
+	c.lock()
+	defer c.unlock()
 	names := make([]string, len(c.nodes))
 	for k, n := range c.nodes {
 		names[k] = n.name
@@ -288,7 +290,26 @@ func (c *Cluster) Nodes() []string {
 }
 
 // Address returns a node's address on the cluster network.
-func (c *Cluster) Address(name string) string { return c.mustNode(name).spec.Address }
+func (c *Cluster) Address(name string) string {
+	c.lock()
+	defer c.unlock()
+	return c.mustNode(name).spec.Address
+}
+
+// AddNode installs one more machine, in no cluster, while the others run.
+func (c *Cluster) AddNode(s NodeSpec) {
+	c.lock()
+	defer c.unlock()
+	n := c.newNode(len(c.nodes), s)
+	n.booted = c.now()
+	n.isolate()
+	c.nodes = append(slices.Clone(c.nodes), n)
+	slices.SortFunc(c.nodes, func(a, b *node) int { return cmp.Compare(a.name, b.name) })
+	if n.up {
+		n.adopt([]string{n.name})
+		n.startServices()
+	}
+}
 
 // Up reports whether a node's operating system runs.
 func (c *Cluster) Up(name string) bool {

@@ -76,3 +76,15 @@ func (n *node) crmCommand(args []string) error {
 	n.fs.queueCommand("%s", line)
 	return nil
 }
+
+// HasStorage reports whether a node works with a storage now.
+func (c *Cluster) HasStorage(name, id string) bool {
+	c.lock()
+	defer c.unlock()
+	n := c.node(name)
+	if n == nil || !n.up {
+		return false
+	}
+	s := n.fs.storage(id)
+	return s != nil && n.active(s)
+}

@@ -28,6 +28,8 @@ type Host struct {
 
 // Host returns a node as its own programs see it.
 func (c *Cluster) Host(name string) *Host {
+	c.lock()
+	defer c.unlock()
 	return &Host{n: c.mustNode(name), versions: map[string]fileVersion{}}
 }
 

@@ -18,7 +18,9 @@ import (
 // HTTP/1.1 only (http.Server.TLSNextProto set to an empty map, or NextProtos http/1.1).
 // A node that is down does not answer: after a while the connection ends.
 func (c *Cluster) API(name string) http.Handler {
+	c.lock()
 	n := c.mustNode(name)
+	c.unlock()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		resp, err := c.exchange(req.Context(), n, req)
 		if err != nil {
@@ -104,6 +106,8 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (c *Cluster) host(u *url.URL) *node {
+	c.lock()
+	defer c.unlock()
 	return c.machine(u.Hostname())
 }
 

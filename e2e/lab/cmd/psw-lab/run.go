@@ -20,6 +20,8 @@ type settings struct {
 	project string
 	dir     string
 	speed   float64
+	blank   bool
+	nodes   int
 	verbose bool
 }
 
@@ -52,6 +54,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&s.dir, "dir", ".lab", "the lab's folder")
 	f.StringVar(&s.project, "project", "", "a project folder to copy; default: the three-node example")
 	f.Float64Var(&s.speed, "speed", 10, "how much faster than a real cluster it lives")
+	f.BoolVar(&s.blank, "blank", false, "freshly installed nodes, in no cluster: for psw bootstrap")
+	f.IntVar(&s.nodes, "nodes", 0, "how many nodes; default: the project's, and three at least")
 	f.BoolVar(&s.verbose, "verbose", false, "print what the agents log")
 	root.AddCommand(&cobra.Command{
 		Use: "demo", Short: "the main job and a power cut, unattended", Args: cobra.NoArgs,
@@ -99,7 +103,7 @@ func start(ctx context.Context, s settings, restart bool, stderr io.Writer) (*la
 	if s.verbose {
 		log = slog.New(slog.NewTextHandler(stderr, nil))
 	}
-	return lab.Start(ctx, lab.Options{Project: s.project, Dir: dir, Speed: s.speed, Coordinator: coordinator, Restart: restart, Log: log, Environ: os.Environ(),
+	return lab.Start(ctx, lab.Options{Project: s.project, Dir: dir, Speed: s.speed, Blank: s.blank, Nodes: s.nodes, Coordinator: coordinator, Restart: restart, Log: log, Environ: os.Environ(),
 		Notify: func(format string, args ...any) { fmt.Fprintf(stderr, "lab: "+format+"\n", args...) }})
 }
 
@@ -130,6 +134,9 @@ func serve(ctx context.Context, s settings, stdout, stderr io.Writer) error {
 	if err != nil {
 		self = "psw-lab"
 	}
+	if s.blank {
+		return serveBlank(ctx, s, l, psw, self, stdout)
+	}
 	fmt.Fprintf(stdout, `The lab runs, %gx as fast as a real cluster. In another terminal:
 
   %[2]s -C %[3]s ha status
@@ -143,6 +150,21 @@ Break it:
 
 Logs are in %[5]s. Ctrl-C ends the lab.
 `, s.speed, psw, l.Project, self, l.Dir(), l.CoordinatorPID())
+	<-ctx.Done()
+	fmt.Fprintln(stdout, "\nthe lab ends")
+	return nil
+}
+
+// serveBlank says what to type on nodes that are in no cluster yet.
+func serveBlank(ctx context.Context, s settings, l *lab.Lab, psw, self string, stdout io.Writer) error {
+	fmt.Fprintf(stdout, `%[1]d freshly installed nodes run, %[2]gx as fast as real ones. In another terminal:
+
+  %[3]s -C %[4]s bootstrap
+  %[5]s --dir %[6]s deploy               creates the declared targets; then psw ha apply protects them
+  %[5]s --dir %[6]s add-node node%[7]d       one more machine; declare it in network.yml, then psw node cluster
+
+Logs are in %[6]s. Ctrl-C ends the lab.
+`, len(l.Cluster.Nodes()), s.speed, psw, l.Project, self, l.Dir(), len(l.Cluster.Nodes())+1)
 	<-ctx.Done()
 	fmt.Fprintln(stdout, "\nthe lab ends")
 	return nil

@@ -1,0 +1,59 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+	"github.com/casaeureka/psw-ha/pkg/project"
+)
+
+// reload reads the lab's project again: the operator may have changed it.
+func (l *Lab) reload() (ha.Policy, error) {
+	p, err := project.Load(l.Project)
+	if err != nil {
+		return ha.Policy{}, err
+	}
+	return p.Policy, nil
+}
+
+// Deploy creates the targets of the project that do not exist yet, as PSW does after a
+// bootstrap: running on their preferred nodes, their disks on the shared storage, and not
+// under HA. It returns the names of those it made.
+func (l *Lab) Deploy() ([]string, error) {
+	p, err := l.reload()
+	if err != nil {
+		return nil, err
+	}
+	exists := make(map[string]bool)
+	for _, g := range l.Cluster.Guests() {
+		exists[g.Name] = true
+	}
+	var made []string
+	for _, t := range p.Targets {
+		if t.Type == ha.TargetBare || exists[t.Name] {
+			continue
+		}
+		if !l.Cluster.HasStorage(string(t.Node), storageID) {
+			return made, fmt.Errorf("%s has no storage %s: run psw bootstrap", t.Node, storageID)
+		}
+		l.Cluster.AddGuest(guest(t, vmid(p, t)))
+		made = append(made, t.Name)
+	}
+	return made, nil
+}
+
+func deploy(l *Lab, args []string) (string, error) {
+	if len(args) > 0 {
+		return "", errors.New("want no argument")
+	}
+	made, err := l.Deploy()
+	switch {
+	case err != nil:
+		return "", err
+	case len(made) == 0:
+		return "every target exists", nil
+	}
+	return "created " + strings.Join(made, ", "), nil
+}
