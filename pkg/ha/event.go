@@ -42,5 +42,7 @@ const (
 	EventSplitBrain EventType = "split_brain"
 	EventHAState    EventType = "ha_state"   // the HA manager changed its state of a node
 	EventAPI        EventType = "api"        // the Proxmox API stopped answering, or answers again
+	EventReadiness  EventType = "readiness"  // HA became ready, or is no longer, and why
+	EventVouched    EventType = "vouched"    // an operator muted something or vouched for it, or that is over
 	EventSuperseded EventType = "superseded" // a newer coordinator exists; this one stopped acting
 )

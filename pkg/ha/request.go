@@ -21,6 +21,8 @@ type CheckRequest struct {
 	Target string
 	// Policy is the project to judge by; nil: the coordinator's stored one.
 	Policy *Policy
+	// By is filled in by the server from the client's certificate.
+	By string
 }
 
 // PlanView is the difference between what network.yml declares and what is registered.
