@@ -24,6 +24,7 @@ import (
 
 	"github.com/casaeureka/psw-ha/coordinator/pve"
 	"github.com/casaeureka/psw-ha/coordinator/store"
+	"github.com/casaeureka/psw-ha/pkg/check"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -70,6 +71,10 @@ type sight struct {
 	closed []ha.Blocker
 	// faults are what else went wrong in the last tick.
 	faults []string
+	// published are the verdicts that are told unasked, by profile, readySince since when
+	// each is what it is.
+	published  map[string]check.Published
+	readySince map[string]time.Time
 }
 
 // New makes a coordinator and takes the next generation, which is stored before it returns.
@@ -118,6 +123,7 @@ func (c *Coordinator) resume() error {
 	if err := c.facts.load(c.store); err != nil {
 		return err
 	}
+	c.resumeReadiness()
 	open := 0
 	for _, m := range c.store.Maintenances() {
 		if !m.Phase.Closed() {
@@ -158,7 +164,7 @@ func (c *Coordinator) Tick(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	faults := []error{err, c.note(s)}
+	faults := []error{err, c.note(s), c.judge(s)}
 	closed := c.closed(s)
 	plans := make(map[string]ha.Plan)
 	for k := range s.Maintenances {

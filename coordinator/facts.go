@@ -70,15 +70,20 @@ func (c *Coordinator) note(s ha.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	for key, value := range n.changes {
-		if value == "" {
-			delete(c.facts.facts, key)
-		} else {
-			c.facts.facts[key] = value
-		}
-	}
+	c.facts.take(n.changes)
 	c.logEvents(n.events)
 	return nil
+}
+
+// take remembers what was stored.
+func (b *factBook) take(changes store.Facts) {
+	for key, value := range changes {
+		if value == "" {
+			delete(b.facts, key)
+		} else {
+			b.facts[key] = value
+		}
+	}
 }
 
 // rank puts causes before their effects where one sighting finds both.

@@ -53,6 +53,7 @@ func (c *Coordinator) snapshot() (ha.Snapshot, *sight) {
 		Members:      c.members(),
 		Maintenances: c.store.Maintenances(),
 		Proofs:       c.store.Proofs(),
+		Acks:         c.store.Acknowledgements(),
 		Coordinator:  c.me,
 	}
 	if s.Coordinator.Guest.IsZero() {

@@ -33,19 +33,9 @@ func (c *Coordinator) Status(_ context.Context, p *ha.Policy) (ha.ClusterStatus,
 	for _, f := range v.faults {
 		st.Warnings = append(st.Warnings, "the last tick was incomplete: "+f)
 	}
+	standing := c.standing(s, check.Minimum)
+	st.Readiness = &standing
 	return st, nil
-}
-
-// Check judges readiness by what is known at this moment.
-func (c *Coordinator) Check(ctx context.Context, r ha.CheckRequest) (ha.Readiness, error) {
-	s, err := c.latest(ctx)
-	if err != nil {
-		return ha.Readiness{}, err
-	}
-	if r.Policy != nil {
-		s.Policy = *r.Policy
-	}
-	return check.Judge(s, r), nil
 }
 
 // Plan compares a policy, or the stored one, with what is registered.

@@ -39,7 +39,9 @@ type world struct {
 	// absent nodes' agents do not run.
 	absent map[string]bool
 	config coordinator.Config
-	tick   error // what the last tick said
+	// alter changes what an agent sees before it is reported.
+	alter func(r *ha.Report)
+	tick  error // what the last tick said
 }
 
 // agent is one node's agent: it remembers whom it obeys, as the real one does on disk.
@@ -172,6 +174,9 @@ func (w *world) report() {
 		w.obey(node, a)
 		r := reportOf(w.sim, node)
 		r.Generation, r.Coordinator = a.generation, a.coordinator
+		if w.alter != nil {
+			w.alter(&r)
+		}
 		if err := w.c.Report(context.Background(), r); err != nil {
 			w.t.Fatal(err)
 		}

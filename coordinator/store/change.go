@@ -60,6 +60,9 @@ func (s *Store) remember() error {
 		if m.proofs, err = readProofs(tx); err != nil {
 			return err
 		}
+		if err := m.vouched.load(tx); err != nil {
+			return err
+		}
 		return tx.Bucket(bucketMaintenances).ForEach(func(key, value []byte) error {
 			var one ha.Maintenance
 			if err := json.Unmarshal(value, &one); err != nil {

@@ -98,6 +98,12 @@ func decode(bucket, key, value []byte) error {
 		v = new(ha.Operation)
 	case string(bucketProofs):
 		v = new(ha.Proof)
+	case string(bucketMutes):
+		v = new(ha.Mute)
+	case string(bucketAcks):
+		v = new(ha.Acknowledgement)
+	case string(bucketReadiness):
+		v = new(ha.ReadinessBasis)
 	default:
 		return nil
 	}

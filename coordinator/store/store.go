@@ -73,6 +73,7 @@ type memory struct {
 	proofs       []ha.Proof       // see ha.CompareProofs
 	policy       ha.Policy
 	hasPolicy    bool
+	vouched      vouched
 }
 
 // Open opens the state file, making it (mode 0600) and its folder (0700) if missing, checks

@@ -47,4 +47,21 @@ type Backend interface {
 	// Events calls fn with the journal's entries after seq, then, if follow, with new ones
 	// as they come, until fn fails or ctx ends.
 	Events(ctx context.Context, after uint64, follow bool, fn func(ha.Event) error) error
+
+	// What operators say about readiness. By is the client's certificate's.
+
+	// Mute has a finding passed over for a time. Invalid for a code that does not exist.
+	Mute(ctx context.Context, r ha.MuteRequest) (ha.Mute, error)
+	// Unmute ends the mutes of a code, or with a subject only that one. NotFound if there are none.
+	Unmute(ctx context.Context, code ha.Code, subject, by string) ([]ha.Mute, error)
+	// Mutes lists what is muted now.
+	Mutes(ctx context.Context) ([]ha.Mute, error)
+	// Acknowledge stores a word for what no probe can see, Withdraw takes it back.
+	Acknowledge(ctx context.Context, a ha.Acknowledgement) (ha.Acknowledgement, error)
+	Withdraw(ctx context.Context, a ha.Acknowledgement) error
+	// Acknowledgements lists every word given, stale ones included.
+	Acknowledgements(ctx context.Context) ([]ha.Acknowledgement, error)
+	// Explain says why a target is not where, or as, it should be, seen with a policy (nil:
+	// the stored one).
+	Explain(ctx context.Context, target string, p *ha.Policy) (ha.Explanation, error)
 }

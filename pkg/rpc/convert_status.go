@@ -23,6 +23,7 @@ func encodeClusterStatus(s ha.ClusterStatus) *hav1.ClusterStatus {
 		Targets:         each(s.Targets, encodeTargetStatus),
 		Maintenances:    each(s.Maintenances, encodeMaintenance),
 		Warnings:        words[string](s.Warnings),
+		Readiness:       encodeStanding(s.Readiness),
 	}
 }
 
@@ -43,6 +44,7 @@ func (d *decoder) clusterStatus(m *hav1.ClusterStatus) ha.ClusterStatus {
 		Targets:         each(m.GetTargets(), d.targetStatus),
 		Maintenances:    each(m.GetMaintenances(), d.maintenance),
 		Warnings:        words[string](m.GetWarnings()),
+		Readiness:       d.standing(m.GetReadiness()),
 	}
 }
 
@@ -127,34 +129,40 @@ func (d *decoder) checkRequest(m *hav1.CheckRequest) ha.CheckRequest {
 }
 
 func encodeReadiness(r ha.Readiness) *hav1.Readiness {
-	return &hav1.Readiness{Findings: each(r.Findings, encodeFinding)}
+	return &hav1.Readiness{Findings: each(r.Findings, encodeFinding), Standing: encodeStanding(r.Standing)}
 }
 
 func (d *decoder) readiness(m *hav1.Readiness) ha.Readiness {
-	return ha.Readiness{Findings: each(m.GetFindings(), d.finding)}
+	return ha.Readiness{Findings: each(m.GetFindings(), d.finding), Standing: d.standing(m.GetStanding())}
 }
 
 func encodeFinding(f ha.Finding) *hav1.Finding {
 	return &hav1.Finding{
-		Code:     string(f.Code),
-		Status:   string(f.Status),
-		Subject:  f.Subject,
-		Title:    f.Title,
-		Evidence: f.Evidence,
-		Remedy:   f.Remedy,
-		Because:  string(f.Because),
+		Code:       string(f.Code),
+		Status:     string(f.Status),
+		Subject:    f.Subject,
+		Title:      f.Title,
+		Evidence:   f.Evidence,
+		Remedy:     f.Remedy,
+		Because:    string(f.Because),
+		Since:      encodeTime(f.Since),
+		MutedUntil: encodeTime(f.MutedUntil),
+		MutedBy:    f.MutedBy,
 	}
 }
 
 func (d *decoder) finding(m *hav1.Finding) ha.Finding {
 	return ha.Finding{
-		Code:     ha.Code(m.GetCode()),
-		Status:   ha.Status(m.GetStatus()),
-		Subject:  m.GetSubject(),
-		Title:    m.GetTitle(),
-		Evidence: m.GetEvidence(),
-		Remedy:   m.GetRemedy(),
-		Because:  ha.Code(m.GetBecause()),
+		Code:       ha.Code(m.GetCode()),
+		Status:     ha.Status(m.GetStatus()),
+		Subject:    m.GetSubject(),
+		Title:      m.GetTitle(),
+		Evidence:   m.GetEvidence(),
+		Remedy:     m.GetRemedy(),
+		Because:    ha.Code(m.GetBecause()),
+		Since:      decodeTime(m.GetSince()),
+		MutedUntil: decodeTime(m.GetMutedUntil()),
+		MutedBy:    m.GetMutedBy(),
 	}
 }
 

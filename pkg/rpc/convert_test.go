@@ -27,6 +27,8 @@ import (
 var stayHome = map[string]string{
 	"ha.Report.Received":       "the coordinator's clock says when a report arrived",
 	"ha.MaintenanceRequest.By": "the client's certificate says who asks",
+	"ha.CheckRequest.By":       "the client's certificate says who asks",
+	"ha.MuteRequest.By":        "the client's certificate says who asks",
 }
 
 // deeds are the variants of ha.OrderDeed; TestEveryDeedIsAMessage keeps the list complete.
@@ -56,6 +58,10 @@ var trips = map[reflect.Type]trip{
 	reflect.TypeFor[ha.Maintenance]():        tripOf(encodeMaintenance, (*decoder).maintenance),
 	reflect.TypeFor[ha.MaintenanceView]():    tripOf(encodeMaintenanceView, (*decoder).maintenanceView),
 	reflect.TypeFor[ha.Event]():              tripOf(encodeEvent, (*decoder).event),
+	reflect.TypeFor[ha.MuteRequest]():        tripOf(encodeMuteRequest, (*decoder).muteRequest),
+	reflect.TypeFor[ha.Mute]():               tripOf(encodeMute, (*decoder).mute),
+	reflect.TypeFor[ha.Acknowledgement]():    tripOf(encodeAcknowledgement, (*decoder).acknowledgement),
+	reflect.TypeFor[ha.Explanation]():        tripOf(encodeExplanation, (*decoder).explanation),
 	reflect.TypeFor[ha.Snapshot]():           tripOf(encodeFacts, decodeFacts),
 }
 

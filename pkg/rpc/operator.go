@@ -19,6 +19,8 @@ import (
 type Operator struct {
 	link *link
 	api  hav1.OperatorServiceClient
+	// readiness is the service about what operators say of readiness.
+	readiness hav1.ReadinessServiceClient
 }
 
 // OperatorOption changes how DialOperator connects.
@@ -44,7 +46,7 @@ func DialOperator(addrs []string, cfg *tls.Config, opts ...OperatorOption) (*Ope
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{link: l, api: hav1.NewOperatorServiceClient(l)}, nil
+	return &Operator{link: l, api: hav1.NewOperatorServiceClient(l), readiness: hav1.NewReadinessServiceClient(l)}, nil
 }
 
 // Close ends the connection and every call on it.

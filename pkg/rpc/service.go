@@ -32,6 +32,7 @@ func (s *operatorService) Check(ctx context.Context, m *hav1.CheckRequest) (*hav
 	if err != nil {
 		return nil, err
 	}
+	r.By = callerOf(ctx).Name
 	v, err := s.backend.Check(ctx, r)
 	if err != nil {
 		return nil, err

@@ -192,6 +192,37 @@ func (d *desk) Events(ctx context.Context, after uint64, follow bool, fn func(ha
 	return d.err
 }
 
+func (d *desk) Mute(_ context.Context, r ha.MuteRequest) (ha.Mute, error) {
+	return ha.Mute{Code: r.Code, Subject: r.Subject, By: r.By, Message: r.Message}, d.err
+}
+
+func (d *desk) Unmute(_ context.Context, code ha.Code, subject, by string) ([]ha.Mute, error) {
+	return []ha.Mute{{Code: code, Subject: subject, By: by}}, d.err
+}
+
+func (d *desk) Mutes(context.Context) ([]ha.Mute, error) {
+	return []ha.Mute{{Code: "CLOCK_SKEW"}}, d.err
+}
+
+func (d *desk) Acknowledge(_ context.Context, a ha.Acknowledgement) (ha.Acknowledgement, error) {
+	return a, d.err
+}
+
+func (d *desk) Withdraw(_ context.Context, a ha.Acknowledgement) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cancels = append(d.cancels, a.Item+" "+string(a.Node)+" "+a.By)
+	return d.err
+}
+
+func (d *desk) Acknowledgements(context.Context) ([]ha.Acknowledgement, error) {
+	return []ha.Acknowledgement{{Item: ha.AckUPS}}, d.err
+}
+
+func (d *desk) Explain(_ context.Context, target string, p *ha.Policy) (ha.Explanation, error) {
+	return ha.Explanation{Target: target, Summary: p.Project}, d.err
+}
+
 // seen runs look on the desk's records.
 func seen[T any](d *desk, look func() T) T {
 	d.mu.Lock()

@@ -2526,8 +2526,10 @@ func (x *Fit) GetUsedAfter() int64 {
 
 // Readiness is the verdict on HA: ready if no finding is FAIL and none UNKNOWN.
 type Readiness struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Findings      []*Finding             `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Findings []*Finding             `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What the coordinator publishes unasked, by the same profile.
+	Standing      *Standing `protobuf:"bytes,2,opt,name=standing,proto3" json:"standing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2569,6 +2571,13 @@ func (x *Readiness) GetFindings() []*Finding {
 	return nil
 }
 
+func (x *Readiness) GetStanding() *Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return nil
+}
+
 // Finding is a check's verdict on one subject.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2585,7 +2594,12 @@ type Finding struct {
 	// What to type or do.
 	Remedy string `protobuf:"bytes,6,opt,name=remedy,proto3" json:"remedy,omitempty"`
 	// The code of the finding this one is only an effect of.
-	Because       string `protobuf:"bytes,7,opt,name=because,proto3" json:"because,omitempty"`
+	Because string `protobuf:"bytes,7,opt,name=because,proto3" json:"because,omitempty"`
+	// When it became what it is; absent if nobody watched.
+	Since *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	// When it is heard of again; absent if it is not muted.
+	MutedUntil    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=muted_until,json=mutedUntil,proto3" json:"muted_until,omitempty"`
+	MutedBy       string                 `protobuf:"bytes,10,opt,name=muted_by,json=mutedBy,proto3" json:"muted_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2669,6 +2683,250 @@ func (x *Finding) GetBecause() string {
 	return ""
 }
 
+func (x *Finding) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Finding) GetMutedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MutedUntil
+	}
+	return nil
+}
+
+func (x *Finding) GetMutedBy() string {
+	if x != nil {
+		return x.MutedBy
+	}
+	return ""
+}
+
+// Standing is what is known of readiness without being asked.
+type Standing struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Profile string                 `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The coordinator has watched for long enough to say.
+	Known bool                   `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	Ready bool                   `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// The codes that are why it is not ready, in the order of the checks.
+	Failing  []string `protobuf:"bytes,5,rep,name=failing,proto3" json:"failing,omitempty"`
+	Warnings int64    `protobuf:"varint,6,opt,name=warnings,proto3" json:"warnings,omitempty"`
+	Muted    int64    `protobuf:"varint,7,opt,name=muted,proto3" json:"muted,omitempty"`
+	// The last whole check's; absent if there was none.
+	Record *ReadinessRecord `protobuf:"bytes,8,opt,name=record,proto3" json:"record,omitempty"`
+	// Why the record no longer counts; empty if it does.
+	Stale         []string               `protobuf:"bytes,9,rep,name=stale,proto3" json:"stale,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Standing) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Standing) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *Standing) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *Standing) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Standing) GetFailing() []string {
+	if x != nil {
+		return x.Failing
+	}
+	return nil
+}
+
+func (x *Standing) GetWarnings() int64 {
+	if x != nil {
+		return x.Warnings
+	}
+	return 0
+}
+
+func (x *Standing) GetMuted() int64 {
+	if x != nil {
+		return x.Muted
+	}
+	return 0
+}
+
+func (x *Standing) GetRecord() *ReadinessRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *Standing) GetStale() []string {
+	if x != nil {
+		return x.Stale
+	}
+	return nil
+}
+
+func (x *Standing) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+// ReadinessRecord is the account of one whole check.
+type ReadinessRecord struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Profile string                 `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Ready   bool                   `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`
+	At      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	By      string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Project string                 `protobuf:"bytes,5,opt,name=project,proto3" json:"project,omitempty"`
+	// A hash over what the cluster was built of.
+	Facts         string   `protobuf:"bytes,6,opt,name=facts,proto3" json:"facts,omitempty"`
+	Failing       []string `protobuf:"bytes,7,rep,name=failing,proto3" json:"failing,omitempty"`
+	Muted         []string `protobuf:"bytes,8,rep,name=muted,proto3" json:"muted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadinessRecord) Reset() {
+	*x = ReadinessRecord{}
+	mi := &file_psw_ha_v1_types_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadinessRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadinessRecord) ProtoMessage() {}
+
+func (x *ReadinessRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_types_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadinessRecord.ProtoReflect.Descriptor instead.
+func (*ReadinessRecord) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ReadinessRecord) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ReadinessRecord) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *ReadinessRecord) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *ReadinessRecord) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ReadinessRecord) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ReadinessRecord) GetFacts() string {
+	if x != nil {
+		return x.Facts
+	}
+	return ""
+}
+
+func (x *ReadinessRecord) GetFailing() []string {
+	if x != nil {
+		return x.Failing
+	}
+	return nil
+}
+
+func (x *ReadinessRecord) GetMuted() []string {
+	if x != nil {
+		return x.Muted
+	}
+	return nil
+}
+
 // PlanView is the difference between what network.yml declares and what is registered.
 type PlanView struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -2682,7 +2940,7 @@ type PlanView struct {
 
 func (x *PlanView) Reset() {
 	*x = PlanView{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[31]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2952,7 @@ func (x *PlanView) String() string {
 func (*PlanView) ProtoMessage() {}
 
 func (x *PlanView) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[31]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2965,7 @@ func (x *PlanView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanView.ProtoReflect.Descriptor instead.
 func (*PlanView) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{31}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PlanView) GetChanges() []*Change {
@@ -2747,7 +3005,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[32]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +3017,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[32]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +3030,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{32}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Change) GetKind() string {
@@ -2827,14 +3085,16 @@ type ClusterStatus struct {
 	// The open ones.
 	Maintenances []*Maintenance `protobuf:"bytes,14,rep,name=maintenances,proto3" json:"maintenances,omitempty"`
 	// What could not be read or does not fit together.
-	Warnings      []string `protobuf:"bytes,15,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,15,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The published verdict by the minimum profile.
+	Readiness     *Standing `protobuf:"bytes,16,opt,name=readiness,proto3" json:"readiness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[33]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3106,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[33]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3119,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{33}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ClusterStatus) GetAt() *timestamppb.Timestamp {
@@ -2967,6 +3227,13 @@ func (x *ClusterStatus) GetWarnings() []string {
 	return nil
 }
 
+func (x *ClusterStatus) GetReadiness() *Standing {
+	if x != nil {
+		return x.Readiness
+	}
+	return nil
+}
+
 // NodeStatus is one node's line.
 type NodeStatus struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2993,7 +3260,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[34]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3272,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[34]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3285,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{34}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *NodeStatus) GetName() string {
@@ -3126,7 +3393,7 @@ type TargetStatus struct {
 
 func (x *TargetStatus) Reset() {
 	*x = TargetStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3405,7 @@ func (x *TargetStatus) String() string {
 func (*TargetStatus) ProtoMessage() {}
 
 func (x *TargetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3418,7 @@ func (x *TargetStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetStatus.ProtoReflect.Descriptor instead.
 func (*TargetStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{35}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TargetStatus) GetName() string {
@@ -3237,7 +3504,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3516,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3529,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{36}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -3532,9 +3799,10 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\x0eassigned_after\x18\x05 \x01(\x03R\rassignedAfter\x12\x19\n" +
 	"\bused_now\x18\x06 \x01(\x03R\ausedNow\x12\x1d\n" +
 	"\n" +
-	"used_after\x18\a \x01(\x03R\tusedAfter\";\n" +
+	"used_after\x18\a \x01(\x03R\tusedAfter\"l\n" +
 	"\tReadiness\x12.\n" +
-	"\bfindings\x18\x01 \x03(\v2\x12.psw.ha.v1.FindingR\bfindings\"\xb3\x01\n" +
+	"\bfindings\x18\x01 \x03(\v2\x12.psw.ha.v1.FindingR\bfindings\x12/\n" +
+	"\bstanding\x18\x02 \x01(\v2\x13.psw.ha.v1.StandingR\bstanding\"\xbd\x02\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
@@ -3542,7 +3810,33 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\x05title\x18\x04 \x01(\tR\x05title\x12\x1a\n" +
 	"\bevidence\x18\x05 \x01(\tR\bevidence\x12\x16\n" +
 	"\x06remedy\x18\x06 \x01(\tR\x06remedy\x12\x18\n" +
-	"\abecause\x18\a \x01(\tR\abecause\"x\n" +
+	"\abecause\x18\a \x01(\tR\abecause\x120\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12;\n" +
+	"\vmuted_until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"mutedUntil\x12\x19\n" +
+	"\bmuted_by\x18\n" +
+	" \x01(\tR\amutedBy\"\xc4\x02\n" +
+	"\bStanding\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\bR\x05ready\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\afailing\x18\x05 \x03(\tR\afailing\x12\x1a\n" +
+	"\bwarnings\x18\x06 \x01(\x03R\bwarnings\x12\x14\n" +
+	"\x05muted\x18\a \x01(\x03R\x05muted\x122\n" +
+	"\x06record\x18\b \x01(\v2\x1a.psw.ha.v1.ReadinessRecordR\x06record\x12\x14\n" +
+	"\x05stale\x18\t \x03(\tR\x05stale\x12*\n" +
+	"\x02at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xdd\x01\n" +
+	"\x0fReadinessRecord\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x14\n" +
+	"\x05ready\x18\x02 \x01(\bR\x05ready\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x18\n" +
+	"\aproject\x18\x05 \x01(\tR\aproject\x12\x14\n" +
+	"\x05facts\x18\x06 \x01(\tR\x05facts\x12\x18\n" +
+	"\afailing\x18\a \x03(\tR\afailing\x12\x14\n" +
+	"\x05muted\x18\b \x03(\tR\x05muted\"x\n" +
 	"\bPlanView\x12+\n" +
 	"\achanges\x18\x01 \x03(\v2\x11.psw.ha.v1.ChangeR\achanges\x12%\n" +
 	"\x05waits\x18\x02 \x03(\v2\x0f.psw.ha.v1.WaitR\x05waits\x12\x18\n" +
@@ -3551,7 +3845,7 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x18\n" +
-	"\acommand\x18\x04 \x01(\tR\acommand\"\x8d\x04\n" +
+	"\acommand\x18\x04 \x01(\tR\acommand\"\xc0\x04\n" +
 	"\rClusterStatus\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
 	"\aproject\x18\x02 \x01(\tR\aproject\x12\x18\n" +
@@ -3568,7 +3862,8 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\x05nodes\x18\f \x03(\v2\x15.psw.ha.v1.NodeStatusR\x05nodes\x121\n" +
 	"\atargets\x18\r \x03(\v2\x17.psw.ha.v1.TargetStatusR\atargets\x12:\n" +
 	"\fmaintenances\x18\x0e \x03(\v2\x16.psw.ha.v1.MaintenanceR\fmaintenances\x12\x1a\n" +
-	"\bwarnings\x18\x0f \x03(\tR\bwarnings\"\xdf\x02\n" +
+	"\bwarnings\x18\x0f \x03(\tR\bwarnings\x121\n" +
+	"\treadiness\x18\x10 \x01(\v2\x13.psw.ha.v1.StandingR\treadiness\"\xdf\x02\n" +
 	"\n" +
 	"NodeStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -3617,7 +3912,7 @@ func file_psw_ha_v1_types_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_types_proto_rawDescData
 }
 
-var file_psw_ha_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_psw_ha_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_psw_ha_v1_types_proto_goTypes = []any{
 	(*Policy)(nil),                // 0: psw.ha.v1.Policy
 	(*Host)(nil),                  // 1: psw.ha.v1.Host
@@ -3650,14 +3945,16 @@ var file_psw_ha_v1_types_proto_goTypes = []any{
 	(*Fit)(nil),                   // 28: psw.ha.v1.Fit
 	(*Readiness)(nil),             // 29: psw.ha.v1.Readiness
 	(*Finding)(nil),               // 30: psw.ha.v1.Finding
-	(*PlanView)(nil),              // 31: psw.ha.v1.PlanView
-	(*Change)(nil),                // 32: psw.ha.v1.Change
-	(*ClusterStatus)(nil),         // 33: psw.ha.v1.ClusterStatus
-	(*NodeStatus)(nil),            // 34: psw.ha.v1.NodeStatus
-	(*TargetStatus)(nil),          // 35: psw.ha.v1.TargetStatus
-	(*Event)(nil),                 // 36: psw.ha.v1.Event
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*Standing)(nil),              // 31: psw.ha.v1.Standing
+	(*ReadinessRecord)(nil),       // 32: psw.ha.v1.ReadinessRecord
+	(*PlanView)(nil),              // 33: psw.ha.v1.PlanView
+	(*Change)(nil),                // 34: psw.ha.v1.Change
+	(*ClusterStatus)(nil),         // 35: psw.ha.v1.ClusterStatus
+	(*NodeStatus)(nil),            // 36: psw.ha.v1.NodeStatus
+	(*TargetStatus)(nil),          // 37: psw.ha.v1.TargetStatus
+	(*Event)(nil),                 // 38: psw.ha.v1.Event
+	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
 }
 var file_psw_ha_v1_types_proto_depIdxs = []int32{
 	1,  // 0: psw.ha.v1.Policy.hosts:type_name -> psw.ha.v1.Host
@@ -3668,63 +3965,71 @@ var file_psw_ha_v1_types_proto_depIdxs = []int32{
 	2,  // 5: psw.ha.v1.Host.switches:type_name -> psw.ha.v1.Port
 	3,  // 6: psw.ha.v1.Host.devices:type_name -> psw.ha.v1.Device
 	12, // 7: psw.ha.v1.ClusterPolicy.qdevice:type_name -> psw.ha.v1.QDevice
-	37, // 8: psw.ha.v1.ClusterPolicy.rto:type_name -> google.protobuf.Duration
+	39, // 8: psw.ha.v1.ClusterPolicy.rto:type_name -> google.protobuf.Duration
 	13, // 9: psw.ha.v1.ClusterPolicy.storage:type_name -> psw.ha.v1.SharedStorage
-	37, // 10: psw.ha.v1.ClusterPolicy.token_timeout:type_name -> google.protobuf.Duration
+	39, // 10: psw.ha.v1.ClusterPolicy.token_timeout:type_name -> google.protobuf.Duration
 	7,  // 11: psw.ha.v1.ClusterPolicy.networks:type_name -> psw.ha.v1.Network
 	8,  // 12: psw.ha.v1.ClusterPolicy.sites:type_name -> psw.ha.v1.Site
 	9,  // 13: psw.ha.v1.ClusterPolicy.fencing:type_name -> psw.ha.v1.Fencing
 	11, // 14: psw.ha.v1.ClusterPolicy.ceph:type_name -> psw.ha.v1.Ceph
 	10, // 15: psw.ha.v1.Fencing.sbd:type_name -> psw.ha.v1.SBD
-	37, // 16: psw.ha.v1.SBD.watchdog_timeout:type_name -> google.protobuf.Duration
-	37, // 17: psw.ha.v1.SBD.msgwait:type_name -> google.protobuf.Duration
+	39, // 16: psw.ha.v1.SBD.watchdog_timeout:type_name -> google.protobuf.Duration
+	39, // 17: psw.ha.v1.SBD.msgwait:type_name -> google.protobuf.Duration
 	15, // 18: psw.ha.v1.Target.options:type_name -> psw.ha.v1.HAOptions
 	16, // 19: psw.ha.v1.HAOptions.priority:type_name -> psw.ha.v1.RuleNode
 	18, // 20: psw.ha.v1.Maintenance.options:type_name -> psw.ha.v1.MaintenanceOptions
-	38, // 21: psw.ha.v1.Maintenance.requested_at:type_name -> google.protobuf.Timestamp
-	38, // 22: psw.ha.v1.Maintenance.drained_at:type_name -> google.protobuf.Timestamp
-	38, // 23: psw.ha.v1.Maintenance.restore_at:type_name -> google.protobuf.Timestamp
-	38, // 24: psw.ha.v1.Maintenance.ended_at:type_name -> google.protobuf.Timestamp
-	38, // 25: psw.ha.v1.Maintenance.latch_asked:type_name -> google.protobuf.Timestamp
-	38, // 26: psw.ha.v1.Maintenance.latch_seen:type_name -> google.protobuf.Timestamp
-	38, // 27: psw.ha.v1.Maintenance.unlatch_asked:type_name -> google.protobuf.Timestamp
-	38, // 28: psw.ha.v1.Maintenance.online_seen:type_name -> google.protobuf.Timestamp
-	38, // 29: psw.ha.v1.Maintenance.retry_from:type_name -> google.protobuf.Timestamp
+	40, // 21: psw.ha.v1.Maintenance.requested_at:type_name -> google.protobuf.Timestamp
+	40, // 22: psw.ha.v1.Maintenance.drained_at:type_name -> google.protobuf.Timestamp
+	40, // 23: psw.ha.v1.Maintenance.restore_at:type_name -> google.protobuf.Timestamp
+	40, // 24: psw.ha.v1.Maintenance.ended_at:type_name -> google.protobuf.Timestamp
+	40, // 25: psw.ha.v1.Maintenance.latch_asked:type_name -> google.protobuf.Timestamp
+	40, // 26: psw.ha.v1.Maintenance.latch_seen:type_name -> google.protobuf.Timestamp
+	40, // 27: psw.ha.v1.Maintenance.unlatch_asked:type_name -> google.protobuf.Timestamp
+	40, // 28: psw.ha.v1.Maintenance.online_seen:type_name -> google.protobuf.Timestamp
+	40, // 29: psw.ha.v1.Maintenance.retry_from:type_name -> google.protobuf.Timestamp
 	19, // 30: psw.ha.v1.Maintenance.homes:type_name -> psw.ha.v1.Home
 	20, // 31: psw.ha.v1.Maintenance.moves:type_name -> psw.ha.v1.Move
-	38, // 32: psw.ha.v1.MaintenanceOptions.deadline:type_name -> google.protobuf.Timestamp
-	38, // 33: psw.ha.v1.Home.returned:type_name -> google.protobuf.Timestamp
-	38, // 34: psw.ha.v1.Move.asked:type_name -> google.protobuf.Timestamp
-	38, // 35: psw.ha.v1.Move.done:type_name -> google.protobuf.Timestamp
-	38, // 36: psw.ha.v1.Move.gone:type_name -> google.protobuf.Timestamp
-	37, // 37: psw.ha.v1.Move.downtime:type_name -> google.protobuf.Duration
-	38, // 38: psw.ha.v1.Move.failed_at:type_name -> google.protobuf.Timestamp
+	40, // 32: psw.ha.v1.MaintenanceOptions.deadline:type_name -> google.protobuf.Timestamp
+	40, // 33: psw.ha.v1.Home.returned:type_name -> google.protobuf.Timestamp
+	40, // 34: psw.ha.v1.Move.asked:type_name -> google.protobuf.Timestamp
+	40, // 35: psw.ha.v1.Move.done:type_name -> google.protobuf.Timestamp
+	40, // 36: psw.ha.v1.Move.gone:type_name -> google.protobuf.Timestamp
+	39, // 37: psw.ha.v1.Move.downtime:type_name -> google.protobuf.Duration
+	40, // 38: psw.ha.v1.Move.failed_at:type_name -> google.protobuf.Timestamp
 	17, // 39: psw.ha.v1.MaintenanceView.maintenance:type_name -> psw.ha.v1.Maintenance
 	22, // 40: psw.ha.v1.MaintenanceView.waits:type_name -> psw.ha.v1.Wait
 	23, // 41: psw.ha.v1.MaintenanceView.guests:type_name -> psw.ha.v1.GuestProgress
-	38, // 42: psw.ha.v1.GuestProgress.since:type_name -> google.protobuf.Timestamp
-	37, // 43: psw.ha.v1.GuestProgress.downtime:type_name -> google.protobuf.Duration
+	40, // 42: psw.ha.v1.GuestProgress.since:type_name -> google.protobuf.Timestamp
+	39, // 43: psw.ha.v1.GuestProgress.downtime:type_name -> google.protobuf.Duration
 	18, // 44: psw.ha.v1.MaintenanceRequest.options:type_name -> psw.ha.v1.MaintenanceOptions
 	0,  // 45: psw.ha.v1.MaintenanceRequest.policy:type_name -> psw.ha.v1.Policy
 	26, // 46: psw.ha.v1.Preview.steps:type_name -> psw.ha.v1.Step
 	27, // 47: psw.ha.v1.Preview.blockers:type_name -> psw.ha.v1.Blocker
 	28, // 48: psw.ha.v1.Preview.fit:type_name -> psw.ha.v1.Fit
-	37, // 49: psw.ha.v1.Preview.estimate:type_name -> google.protobuf.Duration
-	37, // 50: psw.ha.v1.Step.estimate:type_name -> google.protobuf.Duration
+	39, // 49: psw.ha.v1.Preview.estimate:type_name -> google.protobuf.Duration
+	39, // 50: psw.ha.v1.Step.estimate:type_name -> google.protobuf.Duration
 	30, // 51: psw.ha.v1.Readiness.findings:type_name -> psw.ha.v1.Finding
-	32, // 52: psw.ha.v1.PlanView.changes:type_name -> psw.ha.v1.Change
-	22, // 53: psw.ha.v1.PlanView.waits:type_name -> psw.ha.v1.Wait
-	38, // 54: psw.ha.v1.ClusterStatus.at:type_name -> google.protobuf.Timestamp
-	34, // 55: psw.ha.v1.ClusterStatus.nodes:type_name -> psw.ha.v1.NodeStatus
-	35, // 56: psw.ha.v1.ClusterStatus.targets:type_name -> psw.ha.v1.TargetStatus
-	17, // 57: psw.ha.v1.ClusterStatus.maintenances:type_name -> psw.ha.v1.Maintenance
-	37, // 58: psw.ha.v1.NodeStatus.report_age:type_name -> google.protobuf.Duration
-	38, // 59: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	31, // 52: psw.ha.v1.Readiness.standing:type_name -> psw.ha.v1.Standing
+	40, // 53: psw.ha.v1.Finding.since:type_name -> google.protobuf.Timestamp
+	40, // 54: psw.ha.v1.Finding.muted_until:type_name -> google.protobuf.Timestamp
+	40, // 55: psw.ha.v1.Standing.since:type_name -> google.protobuf.Timestamp
+	32, // 56: psw.ha.v1.Standing.record:type_name -> psw.ha.v1.ReadinessRecord
+	40, // 57: psw.ha.v1.Standing.at:type_name -> google.protobuf.Timestamp
+	40, // 58: psw.ha.v1.ReadinessRecord.at:type_name -> google.protobuf.Timestamp
+	34, // 59: psw.ha.v1.PlanView.changes:type_name -> psw.ha.v1.Change
+	22, // 60: psw.ha.v1.PlanView.waits:type_name -> psw.ha.v1.Wait
+	40, // 61: psw.ha.v1.ClusterStatus.at:type_name -> google.protobuf.Timestamp
+	36, // 62: psw.ha.v1.ClusterStatus.nodes:type_name -> psw.ha.v1.NodeStatus
+	37, // 63: psw.ha.v1.ClusterStatus.targets:type_name -> psw.ha.v1.TargetStatus
+	17, // 64: psw.ha.v1.ClusterStatus.maintenances:type_name -> psw.ha.v1.Maintenance
+	31, // 65: psw.ha.v1.ClusterStatus.readiness:type_name -> psw.ha.v1.Standing
+	39, // 66: psw.ha.v1.NodeStatus.report_age:type_name -> google.protobuf.Duration
+	40, // 67: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_types_proto_init() }
@@ -3739,7 +4044,7 @@ func file_psw_ha_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_types_proto_rawDesc), len(file_psw_ha_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
