@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +22,10 @@ func (a *app) checkCommand() *cobra.Command {
 WARN, FAIL, SKIP (an effect of another finding) or UNKNOWN (nobody could look). HA is
 ready when nothing is FAIL and nothing is UNKNOWN.
 
-Exit codes: 0 HA is ready, 3 it is not.`,
+What is muted (psw ha mute) is passed over, unless it is FAIL or UNKNOWN. A check without
+--only and --target is recorded: psw ha status says whether the record still counts.
+
+Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 		Example: `  psw ha check
   psw ha check --profile production --wait 5m
   psw ha check --only NFS_NOT_ANSWERING,NFS_NOT_MOUNTED -o json`,
@@ -36,7 +38,7 @@ Exit codes: 0 HA is ready, 3 it is not.`,
 				return exit(exitUsage, "--wait is how long to wait at most, e.g. 5m, not %s", wait)
 			}
 			for _, c := range only {
-				r.Only = append(r.Only, ha.Code(strings.ReplaceAll(strings.ToUpper(strings.TrimSpace(c)), "-", "_")))
+				r.Only = append(r.Only, codeOf(c))
 			}
 			return a.check(cmd.Context(), r, wait)
 		},
@@ -49,6 +51,7 @@ Exit codes: 0 HA is ready, 3 it is not.`,
 	f.DurationVar(&wait, "wait", 0, "wait until HA is ready, at most `TIME`, e.g. 5m")
 	must(cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"minimum", "production"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("target", a.completeTargets))
+	must(cmd.RegisterFlagCompletionFunc("only", a.completeCodes))
 	return cmd
 }
 
@@ -78,7 +81,11 @@ func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration) 
 	} else {
 		a.print(checkLines(a.style, verdict, a.flags.quiet, a.flags.verbose)...)
 	}
-	if err == nil && !verdict.Ready() {
+	switch {
+	case err != nil || verdict.Ready():
+	case wait > 0:
+		return exit(exitDeadline, "HA was not ready within %s", span(wait))
+	default:
 		return &outcome{code: exitRefused}
 	}
 	return err

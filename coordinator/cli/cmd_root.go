@@ -63,6 +63,7 @@ Exit codes: 0 done or ready, 1 failed, 2 wrong usage or invalid project,
 	cluster := noun("ha", "Look at high availability: is it ready, where is what, what happened, what if")
 	cluster.AddCommand(a.statusCommand(), a.checkCommand(), a.planCommand(), a.eventsCommand(),
 		a.simulateCommand(), a.capacityCommand(), a.factsCommand())
+	cluster.AddCommand(a.explainCommand(), a.muteCommand(), a.unmuteCommand(), a.ackCommand())
 	maintenance := noun("maintenance", "Take a node out of service and bring it back")
 	maintenance.AddCommand(a.startCommand(), a.endCommand(), a.maintenanceStatusCommand(), a.watchCommand(), a.cancelCommand())
 	root.AddCommand(project, cluster, maintenance, a.versionCommand())

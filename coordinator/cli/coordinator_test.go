@@ -36,6 +36,10 @@ type world struct {
 	now []ha.MaintenanceView
 	// refuse is the answer to StartMaintenance and EndMaintenance.
 	refuse error
+	// What operators said, and what is said of a target.
+	mutes       []ha.Mute
+	acks        []ha.Acknowledgement
+	explanation ha.Explanation
 
 	mu    sync.Mutex
 	asked []string // what was asked for, in order
@@ -165,6 +169,42 @@ func (w *world) Events(ctx context.Context, after uint64, follow bool, fn func(h
 		<-ctx.Done()
 	}
 	return nil
+}
+
+func (w *world) Mute(_ context.Context, r ha.MuteRequest) (ha.Mute, error) {
+	w.note("mute %s of %q for %s by %s: %s", r.Code, r.Subject, r.For, r.By, r.Message)
+	m := ha.Mute{Code: r.Code, Subject: r.Subject, At: at("14:02:11"), Until: at("14:02:11").Add(r.For), By: r.By, Message: r.Message}
+	for _, known := range w.mutes {
+		if known.Code == r.Code {
+			m.Worst, m.Subjects = known.Worst, known.Subjects
+		}
+	}
+	return m, w.refuse
+}
+
+func (w *world) Unmute(_ context.Context, code ha.Code, subject, by string) ([]ha.Mute, error) {
+	w.note("unmute %s of %q by %s", code, subject, by)
+	return w.mutes, w.refuse
+}
+
+func (w *world) Mutes(context.Context) ([]ha.Mute, error) { return w.mutes, nil }
+
+func (w *world) Acknowledge(_ context.Context, a ha.Acknowledgement) (ha.Acknowledgement, error) {
+	w.note("ack %s of %q by %s: %s", a.Item, a.Node, a.By, a.Note)
+	a.At = at("14:02:11")
+	return a, w.refuse
+}
+
+func (w *world) Withdraw(_ context.Context, a ha.Acknowledgement) error {
+	w.note("withdraw %s of %q by %s", a.Item, a.Node, a.By)
+	return w.refuse
+}
+
+func (w *world) Acknowledgements(context.Context) ([]ha.Acknowledgement, error) { return w.acks, nil }
+
+func (w *world) Explain(_ context.Context, target string, _ *ha.Policy) (ha.Explanation, error) {
+	w.note("explain %s", target)
+	return w.explanation, w.refuse
 }
 
 // What agents ask is no part of these tests.

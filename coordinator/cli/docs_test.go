@@ -122,7 +122,7 @@ func TestDocsJSON(t *testing.T) {
 		reflect.TypeFor[validateDocument](): "Validation", reflect.TypeFor[checkDocument](): "Verdict", reflect.TypeFor[checkTotals](): "Totals",
 		reflect.TypeFor[findingDocument](): "Finding", reflect.TypeFor[streamLine](): "Line", reflect.TypeFor[streamResult](): "Result",
 		reflect.TypeFor[versionDocument](): "Version", reflect.TypeFor[simulateDocument](): "Simulation", reflect.TypeFor[forecast.Fault](): "SimulatedFault",
-		reflect.TypeFor[capacityDocument](): "CapacityAnswer",
+		reflect.TypeFor[capacityDocument](): "CapacityAnswer", reflect.TypeFor[mutesDocument](): "Mutes", reflect.TypeFor[explainDocument](): "Explanation", reflect.TypeFor[acksDocument](): "Acknowledgements",
 	}
 	seen := map[reflect.Type]bool{}
 	var walk func(typ reflect.Type)
@@ -162,6 +162,7 @@ func TestDocsJSON(t *testing.T) {
 		reflect.TypeFor[validateDocument](), reflect.TypeFor[ha.ClusterStatus](), reflect.TypeFor[checkDocument](), reflect.TypeFor[ha.PlanView](),
 		reflect.TypeFor[ha.Event](), reflect.TypeFor[streamLine](), reflect.TypeFor[versionDocument](),
 		reflect.TypeFor[simulateDocument](), reflect.TypeFor[capacityDocument](),
+		reflect.TypeFor[mutesDocument](), reflect.TypeFor[acksDocument](), reflect.TypeFor[explainDocument](),
 	} {
 		walk(typ)
 	}

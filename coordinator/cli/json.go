@@ -38,6 +38,8 @@ type checkDocument struct {
 	Ready    bool              `json:"ready"`
 	Totals   checkTotals       `json:"totals"`
 	Findings []findingDocument `json:"findings"`
+	// Standing is what the coordinator publishes unasked, and the record.
+	Standing *ha.Standing `json:"standing,omitempty"`
 }
 
 type checkTotals struct {
@@ -48,6 +50,8 @@ type checkTotals struct {
 	Failures int `json:"failures"`
 	Skipped  int `json:"skipped"`
 	Unknown  int `json:"unknown"`
+	// Muted count nowhere else.
+	Muted int `json:"muted"`
 }
 
 // findingDocument is a finding with the place where its check is explained.
@@ -62,8 +66,10 @@ func newCheckDocument(r ha.Readiness) checkDocument {
 		Totals: checkTotals{
 			Total: len(r.Findings), Passed: r.Count(ha.Pass), Notices: r.Count(ha.Notice), Warnings: r.Count(ha.Warn),
 			Failures: r.Count(ha.Fail), Skipped: r.Count(ha.Skip), Unknown: r.Count(ha.Unknown),
+			Muted: r.CountMuted(),
 		},
 		Findings: []findingDocument{},
+		Standing: r.Standing,
 	}
 	for _, f := range r.Findings {
 		d.Findings = append(d.Findings, findingDocument{f, docsAnchor(f.Code)})

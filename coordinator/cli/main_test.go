@@ -28,7 +28,7 @@ func TestTranscripts(t *testing.T) {
 		{"ha_check_json", "ha check -o json", &world{verdicts: []ha.Readiness{readiness()}}, exitRefused},
 		{"ha_check_nothing", "ha check --only NO_SUCH_CODE", &world{verdicts: []ha.Readiness{{}}}, exitUsage},
 		{"ha_check_wait", "ha check --wait 1m", &world{verdicts: []ha.Readiness{readiness(), readiness(), ready()}}, exitDone},
-		{"ha_check_wait_in_vain", "ha check --wait 12s --quiet", &world{verdicts: []ha.Readiness{readiness()}}, exitRefused},
+		{"ha_check_wait_in_vain", "ha check --wait 12s --quiet", &world{verdicts: []ha.Readiness{readiness()}}, exitDeadline},
 		{"ha_plan", "ha plan", &world{plan: planView()}, exitRefused},
 		{"ha_plan_json", "ha plan -o json", &world{plan: planView()}, exitRefused},
 		{"ha_plan_nothing", "ha plan", &world{plan: ha.PlanView{Changes: planView().Changes[3:]}}, exitDone},

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/casaeureka/psw-ha/pkg/check"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -17,8 +19,8 @@ func checkLines(st style, r ha.Readiness, quiet, verbose bool) []string {
 	for _, subject := range subjects(r.Findings) {
 		var group []string
 		for _, f := range r.Findings {
-			if f.Subject == subject && (!quiet || grave(f.Status)) {
-				group = append(group, findingLines(st, f, verbose)...)
+			if f.Subject == subject && (!quiet || grave(f.Status) && !f.Muted()) {
+				group = append(group, findingLines(st, f, judgedAt(r), verbose)...)
 			}
 		}
 		if len(group) > 0 {
@@ -44,7 +46,10 @@ func subjects(findings []ha.Finding) []string {
 
 // findingLines renders one finding. What is well is said by what was checked; what is
 // wrong by what was seen, as pve8to9 does, followed by what should be and what to do.
-func findingLines(st style, f ha.Finding, verbose bool) []string {
+func findingLines(st style, f ha.Finding, at time.Time, verbose bool) []string {
+	if f.Muted() && !verbose {
+		return headline(st, f, "MUTED", fmt.Sprintf("%s until %s: %s", f.Status, stamp(f.MutedUntil), cmp.Or(f.Evidence, f.Title)))
+	}
 	switch f.Status {
 	case ha.Pass:
 		return briefLines(st, f, f.Evidence, verbose)
@@ -59,9 +64,19 @@ func findingLines(st style, f ha.Finding, verbose bool) []string {
 	if f.Status == ha.Unknown {
 		text, detail = f.Title, f.Evidence
 	}
-	lines := headline(st, f, text)
+	lines := headline(st, f, string(f.Status), text)
 	if detail != "" && f.Evidence != "" {
 		lines = append(lines, sentence(findingIndent, detail)...)
+	}
+	if grave(f.Status) && !f.Since.IsZero() {
+		lines = append(lines, findingIndent+"since "+stamp(f.Since)+lasting(f.Since, at))
+	}
+	if !f.MutedUntil.IsZero() {
+		counts := ""
+		if !f.Muted() {
+			counts = "; it is shown and counts all the same"
+		}
+		lines = append(lines, sentence(findingIndent, fmt.Sprintf("muted by %s until %s%s", cmp.Or(f.MutedBy, "an operator"), stamp(f.MutedUntil), counts))...)
 	}
 	if f.Remedy != "" {
 		lines = append(lines, sentence(findingIndent+"do: ", f.Remedy)...)
@@ -75,15 +90,15 @@ func findingLines(st style, f ha.Finding, verbose bool) []string {
 const findingIndent = "      "
 
 // headline is the verdict's first line, with its code at the right where one looks for it.
-func headline(st style, f ha.Finding, text string) []string {
+func headline(st style, f ha.Finding, word, text string) []string {
 	const codeColumn = 78
-	lead := string(f.Status) + ": "
+	lead := word + ": "
 	parts := wrap(text, codeColumn-2-len(lead))
 	if len(parts) == 0 {
 		parts = []string{""}
 	}
 	pad := strings.Repeat(" ", max(2, codeColumn-len(lead)-width(parts[0])))
-	lines := []string{st.status(f.Status, string(f.Status)) + ": " + parts[0] + pad + st.faint("["+string(f.Code)+"]")}
+	lines := []string{st.status(f.Status, word) + ": " + parts[0] + pad + st.faint("["+string(f.Code)+"]")}
 	for _, p := range parts[1:] {
 		lines = append(lines, findingIndent+p)
 	}
@@ -129,9 +144,67 @@ func summaryLines(st style, r ha.Readiness) []string {
 		}
 		total += "  " + text
 	}
+	total += fmt.Sprintf("  MUTED: %d", r.CountMuted())
 	verdict := st.good("HA is ready.")
 	if !r.Ready() {
 		verdict = st.bad("HA is not ready.")
 	}
-	return []string{st.bold("= SUMMARY ="), total, verdict}
+	return append([]string{st.bold("= SUMMARY ="), total, verdict}, standingLines(st, r)...)
+}
+
+// standingLines say what is published where that differs, or since when it is so, and what
+// the record of the last whole check is worth.
+func standingLines(st style, r ha.Readiness) []string {
+	p := r.Standing
+	if p == nil {
+		return nil
+	}
+	var lines []string
+	switch {
+	case p.Known && p.Ready != r.Ready():
+		lines = append(lines, fmt.Sprintf("In journal and metrics it is %s since %s: that changes when this has lasted for %s.",
+			readyWord(p.Ready), stamp(p.Since), span(check.HoldTime)))
+	case p.Known && !p.Since.IsZero():
+		lines = append(lines, fmt.Sprintf("It is so since %s%s.", stamp(p.Since), lasting(p.Since, p.At)))
+	}
+	return append(lines, recordLines(st, p)...)
+}
+
+// recordLines say what the record of the last whole check is worth.
+func recordLines(st style, p *ha.Standing) []string {
+	if p.Record == nil {
+		return nil
+	}
+	head := fmt.Sprintf("Recorded %s", stamp(p.Record.At))
+	if p.Record.By != "" {
+		head += " by " + p.Record.By
+	}
+	head += fmt.Sprintf(" (%s): %s", p.Record.Profile, readyWord(p.Record.Ready))
+	if len(p.Stale) > 0 {
+		return sentence("", head+", "+st.warn("which no longer counts")+": "+strings.Join(p.Stale, "; ")+". Check again: psw ha check")
+	}
+	return sentence("", fmt.Sprintf("%s. It counts until %s, or until what the cluster is built of changes.", head, p.Record.At.Add(ha.RecordAgeMax).Local().Format(time.DateOnly)))
+}
+
+func readyWord(yes bool) string {
+	if yes {
+		return "ready"
+	}
+	return "not ready"
+}
+
+// judgedAt is when the verdict was made, by the coordinator's clock; zero if it is not known.
+func judgedAt(r ha.Readiness) time.Time {
+	if r.Standing == nil {
+		return time.Time{}
+	}
+	return r.Standing.At
+}
+
+// lasting says for how long something has been so.
+func lasting(since, now time.Time) string {
+	if now.IsZero() || now.Before(since) {
+		return ""
+	}
+	return " (for " + span(now.Sub(since).Truncate(time.Second)) + ")"
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -15,6 +16,7 @@ func statusLines(st style, s ha.ClusterStatus, verbose bool) []string {
 		quorumLine(st, s),
 		haLine(st, s),
 	}
+	lines = append(lines, readinessLines(st, s.Readiness)...)
 	lines = append(lines, "")
 	lines = append(lines, nodeLines(st, s.Nodes, verbose)...)
 	if len(s.Targets) > 0 {
@@ -76,6 +78,48 @@ func haLine(st style, s ha.ClusterStatus) string {
 	}
 	return line
 }
+
+// readinessLines say whether HA is ready, as it is published, and what the record of the
+// last whole check is worth.
+func readinessLines(st style, p *ha.Standing) []string {
+	switch {
+	case p == nil:
+		return nil
+	case !p.Known:
+		return []string{readinessLead + "not known yet: the coordinator has just begun to watch"}
+	}
+	line := st.good("yes")
+	if !p.Ready {
+		line = st.bad("NO")
+	}
+	line += " since " + stamp(p.Since)
+	if len(p.Failing) > 0 {
+		codes := each(p.Failing, func(c ha.Code) string { return string(c) })
+		if more := len(codes) - codesShown; more > 0 {
+			codes = append(codes[:codesShown], fmt.Sprintf("%d more", more))
+		}
+		line += ": " + strings.Join(codes, ", ")
+	}
+	if p.Warnings > 0 {
+		line += ", " + count(p.Warnings, "warning")
+	}
+	if p.Muted > 0 {
+		line += fmt.Sprintf(", %d muted", p.Muted)
+	}
+	lines := sentence(readinessLead, line)
+	if p.Record == nil {
+		return append(lines, "         never checked as a whole: psw ha check")
+	}
+	for _, l := range recordLines(st, p) {
+		lines = append(lines, "         "+l)
+	}
+	return lines
+}
+
+const readinessLead = "ready    "
+
+// codesShown is how many codes one line names.
+const codesShown = 4
 
 func nodeLines(st style, nodes []ha.NodeStatus, verbose bool) []string {
 	t := table{}
