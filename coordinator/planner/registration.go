@@ -8,16 +8,8 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// Mark is how what we register is told from what others made: it begins the comment of
-// every resource, rule and group of ours.
-const Mark = "psw-ha: "
-
 // ownName begins the names of our rules and groups.
 const ownName = "psw-"
-
-// preferredPriority is that of a target's preferred node where the project declares none,
-// so that it is above every other node.
-const preferredPriority = 100
 
 // Registration is what would make the HA manager's resources and rules what network.yml
 // declares. What others made is never touched.
@@ -202,7 +194,7 @@ func (r *registration) declare() {
 	}
 	for _, x := range r.wants {
 		if !r.Inventory.UsesGroups() {
-			r.resource(x, wanted(x))
+			r.resource(x, x.target.Resource(x.guest.SID))
 		}
 	}
 }
@@ -224,33 +216,16 @@ func kindWord(k ha.GuestKind) string {
 	return "virtual machine"
 }
 
-// nodesOf are the nodes a target may or should run on, its preferred node above all
-// others or as ha_options orders them, and those the cluster does not have.
+// nodesOf are the nodes a target may or should run on, and those of them the cluster does
+// not have.
 func (w *world) nodesOf(t ha.Target) (nodes []ha.RuleNode, missing []ha.NodeName) {
-	names := t.Options.Nodes
-	if len(names) == 0 {
-		names = []ha.NodeName{t.Node}
+	for _, n := range t.RuleNodes() {
+		if _, ok := w.Inventory.Node(n.Node); ok {
+			nodes = append(nodes, n)
+		} else {
+			missing = append(missing, n.Node)
+		}
 	}
-	for _, n := range names {
-		if n == "" {
-			continue
-		}
-		if _, ok := w.Inventory.Node(n); !ok {
-			missing = append(missing, n)
-			continue
-		}
-		x := ha.RuleNode{Node: n}
-		for _, o := range t.Options.Priority {
-			if o.Node == n {
-				x.Priority = o.Priority
-			}
-		}
-		if n == t.Node && len(t.Options.Priority) == 0 {
-			x.Priority = preferredPriority
-		}
-		nodes = append(nodes, x)
-	}
-	slices.SortFunc(nodes, func(a, b ha.RuleNode) int { return strings.Compare(string(a.Node), string(b.Node)) })
 	return nodes, missing
 }
 
@@ -279,20 +254,6 @@ func (r *registration) is(subject, text string) {
 // others notes what somebody else made.
 func (r *registration) others(subject, text string) {
 	r.foreign = append(r.foreign, ha.Change{Kind: ha.ChangeForeign, Subject: subject, Text: text})
-}
-
-func isMarked(comment string) bool { return strings.HasPrefix(comment, Mark) }
-
-// markOf is the comment of whatever is registered for a target.
-func markOf(target string) string { return Mark + "target " + target }
-
-// markedTarget is the target a comment of ours names; "" if it is not ours.
-func markedTarget(comment string) string {
-	name, _ := strings.CutPrefix(comment, markOf(""))
-	if name == comment {
-		return ""
-	}
-	return name
 }
 
 // ownNameOf makes a name for a target's rule or group that nothing else has. Names in

@@ -16,15 +16,15 @@ func (r *registration) group() {
 	}
 	taken := make(map[string]bool)
 	for _, x := range r.wants {
-		to := wanted(x)
+		to := x.target.Resource(x.guest.SID)
 		have, _ := r.Inventory.Resource(x.guest.SID)
 		in, exists := r.groupNamed(have.Group)
-		if exists && !isMarked(in.Comment) {
+		if exists && !ha.Marked(in.Comment) {
 			to.Group, to.Failback = have.Group, have.Failback
 			r.resource(x, to)
 			continue // told as foreign
 		}
-		g := ha.Group{Nodes: x.nodes, Restricted: x.target.Options.Strict, NoFailback: true, Comment: markOf(x.target.Name)}
+		g := ha.Group{Nodes: x.nodes, Restricted: x.target.Options.Strict, NoFailback: true, Comment: ha.MarkOf(x.target.Name)}
 		g.Name = r.groupNameFor(x, in, taken)
 		taken[g.Name] = true
 		to.Group = g.Name
@@ -34,10 +34,10 @@ func (r *registration) group() {
 	for _, g := range r.Inventory.Groups {
 		switch {
 		case taken[g.Name]:
-		case !isMarked(g.Comment):
+		case !ha.Marked(g.Comment):
 			r.others(g.Name, r.foreignGroup(g))
-		case r.unclear[markedTarget(g.Comment)]:
-			r.is(g.Name, "left as it is until it is clear which guest "+markedTarget(g.Comment)+" is")
+		case r.unclear[ha.MarkedTarget(g.Comment)]:
+			r.is(g.Name, "left as it is until it is clear which guest "+ha.MarkedTarget(g.Comment)+" is")
 		case r.strangersIn(g) != nil:
 			r.is(g.Name, fmt.Sprintf("no longer declared, but %s of somebody else is in it", sidList(r.strangersIn(g), ", ")))
 		default:
@@ -51,7 +51,7 @@ func (r *registration) strangersIn(g ha.Group) []ha.SID {
 	var out []ha.SID
 	for _, res := range r.Inventory.Resources {
 		declared := slices.ContainsFunc(r.wants, func(x want) bool { return x.guest.SID == res.SID })
-		if res.Group == g.Name && !declared && !isMarked(res.Comment) {
+		if res.Group == g.Name && !declared && !ha.Marked(res.Comment) {
 			out = append(out, res.SID)
 		}
 	}
@@ -73,7 +73,7 @@ func (r *registration) groupNameFor(x want, in ha.Group, taken map[string]bool) 
 		return in.Name
 	}
 	for _, g := range r.Inventory.Groups {
-		if g.Comment == markOf(x.target.Name) && !taken[g.Name] {
+		if g.Comment == ha.MarkOf(x.target.Name) && !taken[g.Name] {
 			return g.Name
 		}
 	}

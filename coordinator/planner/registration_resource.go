@@ -8,19 +8,6 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// wanted is the resource a target is to be. failback is off: after a failure a guest
-// stays where it is until the operator brings it home, which spares it a second move.
-func wanted(x want) ha.Resource {
-	r := ha.Resource{SID: x.guest.SID, State: ha.RequestStarted, MaxRestart: 1, MaxRelocate: 1, Comment: markOf(x.target.Name)}
-	if n := x.target.Options.MaxRestart; n != nil {
-		r.MaxRestart = *n
-	}
-	if n := x.target.Options.MaxRelocate; n != nil {
-		r.MaxRelocate = *n
-	}
-	return r
-}
-
 // resource makes a target's guest the resource it is to be.
 func (r *registration) resource(x want, to ha.Resource) {
 	sid, name := x.guest.SID, x.target.Name
@@ -32,7 +19,7 @@ func (r *registration) resource(x want, to ha.Resource) {
 	if r.Inventory.UsesGroups() && to.Group == have.Group {
 		to.Failback = have.Failback // the group's, which is changed on its own
 	}
-	if have.Comment != "" && !isMarked(have.Comment) {
+	if have.Comment != "" && !ha.Marked(have.Comment) {
 		r.others(sid.String(), foreignResource(x, have, to))
 		return
 	}
@@ -81,7 +68,7 @@ func foreignResource(x want, have, to ha.Resource) string {
 	if diff := resourceDiff(have, to); diff != "" {
 		text += fmt.Sprintf("; network.yml wants %s for %s", diff, x.target.Name)
 	}
-	return text + fmt.Sprintf("; to hand it over: `ha-manager set %s --comment '%s'`", x.guest.SID, markOf(x.target.Name))
+	return text + fmt.Sprintf("; to hand it over: `ha-manager set %s --comment '%s'`", x.guest.SID, ha.MarkOf(x.target.Name))
 }
 
 // keptStarted: "enabled" is an old alias of started.
@@ -127,11 +114,11 @@ func (r *registration) unregister() {
 		declared[x.guest.SID] = true
 	}
 	for _, res := range r.Inventory.Resources {
-		switch target := markedTarget(res.Comment); {
+		switch target := ha.MarkedTarget(res.Comment); {
 		case declared[res.SID]:
 		case target != "" && r.unclear[target]:
 			r.is(res.SID.String(), fmt.Sprintf("registered for %s: left as it is until it is clear which guest that is", target))
-		case isMarked(res.Comment):
+		case ha.Marked(res.Comment):
 			r.do(freeResources, ha.ChangeRemove, res.SID.String(), r.removeText(res), ha.RemoveResource{SID: res.SID, Was: res})
 		default:
 			r.others(res.SID.String(), "registered by somebody else: left as it is; it needs room on the other nodes as well")

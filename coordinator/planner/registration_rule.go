@@ -10,7 +10,7 @@ import (
 )
 
 // isOwnRule tells whether a rule is ours to change or remove.
-func isOwnRule(r ha.Rule) bool { return r.Type == ha.NodeAffinity && isMarked(r.Comment) }
+func isOwnRule(r ha.Rule) bool { return r.Type == ha.NodeAffinity && ha.Marked(r.Comment) }
 
 func overlap(a, b []ha.SID) bool {
 	return slices.ContainsFunc(a, func(s ha.SID) bool { return slices.Contains(b, s) })
@@ -46,8 +46,8 @@ func (r *registration) bind() {
 		case !isOwnRule(rule):
 			r.others(rule.ID, r.foreignRule(rule))
 		case kept[rule.ID]:
-		case r.unclear[markedTarget(rule.Comment)]:
-			r.is(rule.ID, "left as it is until it is clear which guest "+markedTarget(rule.Comment)+" is")
+		case r.unclear[ha.MarkedTarget(rule.Comment)]:
+			r.is(rule.ID, "left as it is until it is clear which guest "+ha.MarkedTarget(rule.Comment)+" is")
 		default:
 			r.do(freeRules, ha.ChangeRemove, rule.ID, "no longer declared", ha.RemoveRule{ID: rule.ID, Was: rule})
 		}
@@ -62,7 +62,7 @@ func (r *registration) claim() map[ha.SID]ha.Rule {
 	taken := make(map[string]bool)
 	for _, fits := range []func(want, ha.Rule) bool{
 		func(x want, rule ha.Rule) bool { return slices.Contains(rule.Resources, x.guest.SID) },
-		func(x want, rule ha.Rule) bool { return rule.Comment == markOf(x.target.Name) },
+		func(x want, rule ha.Rule) bool { return rule.Comment == ha.MarkOf(x.target.Name) },
 	} {
 		for _, x := range r.wants {
 			if _, has := claims[x.guest.SID]; has {
@@ -102,7 +102,7 @@ func (r *registration) ruleFor(x want, claims map[ha.SID]ha.Rule) (ha.Rule, bool
 		r.is("rule of "+sid.String(), text)
 		return ha.Rule{}, false
 	}
-	rule := ha.Rule{Type: ha.NodeAffinity, Resources: []ha.SID{sid}, Nodes: x.nodes, Strict: x.target.Options.Strict, Comment: markOf(name)}
+	rule := ha.Rule{Type: ha.NodeAffinity, Resources: []ha.SID{sid}, Nodes: x.nodes, Strict: x.target.Options.Strict, Comment: ha.MarkOf(name)}
 	if peer := r.peerRule(sid); peer != "" && levels(rule.Nodes) > 1 {
 		rule.Nodes = flat(rule)
 		r.notices = append(r.notices, fmt.Sprintf("rule %s of somebody else binds %s to another guest, and Proxmox then allows no order among its nodes: %s",
@@ -178,7 +178,7 @@ func flat(r ha.Rule) []ha.RuleNode {
 	var out []ha.RuleNode
 	for _, n := range r.Nodes {
 		if r.Strict || n.Priority == best {
-			out = append(out, ha.RuleNode{Node: n.Node, Priority: preferredPriority})
+			out = append(out, ha.RuleNode{Node: n.Node, Priority: ha.PreferredPriority})
 		}
 	}
 	return out
@@ -305,7 +305,7 @@ func (r *registration) foreignRule(rule ha.Rule) string {
 	}
 	for _, x := range ours {
 		to := ha.Rule{Resources: []ha.SID{x.guest.SID}, Nodes: x.nodes, Strict: x.target.Options.Strict}
-		if rule.Strict != to.Strict || !slices.Equal(bestNodes(rule.Nodes), bestNodes(to.Nodes)) {
+		if rule.Strict != to.Strict || !slices.Equal(ha.BestNodes(rule.Nodes), ha.BestNodes(to.Nodes)) {
 			return text + fmt.Sprintf("; it decides where %s runs (%s), while network.yml wants %s; to hand it over: `ha-manager rules remove %s`, then `psw ha apply`",
 				x.target.Name, ruleText(rule), ruleText(to), rule.ID)
 		}
@@ -319,19 +319,4 @@ func names(list []want) string {
 		out[k] = x.target.Name
 	}
 	return strings.Join(out, ", ")
-}
-
-// bestNodes are the nodes with the highest priority.
-func bestNodes(nodes []ha.RuleNode) []ha.NodeName {
-	best := 0
-	for _, n := range nodes {
-		best = max(best, n.Priority)
-	}
-	var out []ha.NodeName
-	for _, n := range nodes {
-		if n.Priority == best {
-			out = append(out, n.Node)
-		}
-	}
-	return out
 }

@@ -36,6 +36,20 @@ func (st *story) operate(t *testing.T, f []string) (answer string, known bool) {
 		st.o.Options.Deadline = st.s.At.Add(d)
 	case "step":
 		return st.step(), true
+	case "applied", "keeper": // applied [keep]: an operator's apply is over; keeper: the keeper's
+		by := map[string]string{"applied": "anna", "keeper": ha.Keeper}[f[0]]
+		st.runApply(t, by, f[0] == "keeper" || len(f) > 1)
+	case "keeps":
+		o, due, why := Keep(st.look())
+		switch {
+		case due:
+			return fmt.Sprintf("applies: %s\n", o.Message), true
+		case why != "":
+			return fmt.Sprintf("held: %s\n", why), true
+		}
+		return "nothing\n", true
+	case "over":
+		st.m = ha.Maintenance{}
 	case "obeys": // Proxmox does what the last step asked for
 		for _, a := range st.plan.Actions {
 			if _, moves := a.(ha.Migrate); moves {
@@ -67,6 +81,24 @@ func (st *story) operate(t *testing.T, f []string) (answer string, known bool) {
 		return "", false
 	}
 	return "", true
+}
+
+// runApply carries an apply out, to its end.
+func (st *story) runApply(t *testing.T, by string, keep bool) {
+	st.o = ha.Operation{ID: fmt.Sprint("o", len(st.s.Operations)), Kind: ha.OperationApply, By: by, RequestedAt: st.s.At, Policy: st.s.Policy,
+		Options: ha.OperationOptions{Keep: keep}}
+	for range 10 {
+		if st.step(); st.o.Closed() {
+			st.s.Operations = append(st.s.Operations, st.o)
+			return
+		}
+		for _, a := range st.plan.Actions {
+			if why := st.obey(a); why != "" {
+				t.Errorf("Proxmox would refuse %q: %s", a, why)
+			}
+		}
+	}
+	t.Error("an apply does not end")
 }
 
 // step is one tick of the operation.

@@ -314,6 +314,10 @@ func (st *story) guest(t *testing.T, f []string) {
 // rule NAME node-affinity SID,SID node1:2,node2 [strict] | rule NAME positive|negative SID,SID
 func (st *story) rule(t *testing.T, f []string) {
 	r := ha.Rule{ID: f[0]}
+	if f[1] == "gone" {
+		st.s.Inventory.Rules = slices.DeleteFunc(st.s.Inventory.Rules, func(x ha.Rule) bool { return x.ID == r.ID })
+		return
+	}
 	for s := range strings.SplitSeq(f[2], ",") {
 		r.Resources = append(r.Resources, sid(t, s))
 	}

@@ -23,6 +23,7 @@ var All = slices.Concat(
 	guestChecks,
 	registrationChecks,
 	ruleChecks,
+	driftChecks,
 	capacityChecks,
 	maintenanceChecks,
 )

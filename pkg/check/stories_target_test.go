@@ -117,6 +117,30 @@ var targetStories = map[ha.Code]story{
 		wrong:   func(s *ha.Snapshot) { report(s, "node2").Running = nil },
 		subject: "media", says: "no process of it is there", blind: noProbe("node2", ha.ProbeGuests),
 	},
+	check.ResourceDrifted: {
+		first:   registered,
+		wrong:   func(s *ha.Snapshot) { s.Inventory.Resources[1].MaxRestart = 7 },
+		subject: "media", says: "vm:102: max_restart is 7, not 1", blind: unread("resources"), blindOn: "cluster",
+	},
+	check.RuleDrifted: {
+		first: registered,
+		wrong: func(s *ha.Snapshot) {
+			s.Inventory.Rules[1].Resources = append(s.Inventory.Rules[1].Resources, ha.MustSID("vm:999"))
+		},
+		subject: "media", says: "rule psw-media binds vm:102, vm:999, not vm:102 alone", blind: unread("rules"), blindOn: "cluster",
+	},
+	check.RegistrationLeftover: {
+		first: registered,
+		wrong: func(s *ha.Snapshot) {
+			s.Inventory.Resources = append(s.Inventory.Resources, ha.Resource{SID: ha.MustSID("vm:900"), State: ha.RequestStarted, Comment: ha.MarkOf("media")})
+		},
+		subject: "vm:900", says: "vm:900 is still registered, but media is vm:102 by now", blind: unread("resources"), blindOn: "cluster",
+	},
+	check.RegistrationContested: {
+		first:   registered,
+		wrong:   func(s *ha.Snapshot) { s.Operations = quarrel(s.At, ha.KeepFightsMax) },
+		subject: "cluster", says: "somebody undoes it again and again", blind: unread("resources"), blindOn: "cluster",
+	},
 	check.TargetPreferenceMissing: {
 		wrong:   func(s *ha.Snapshot) { s.Inventory.Rules[1].Nodes[0].Node = "node3" },
 		subject: "media", says: "rule psw-media prefers node3, network.yml node2", blind: unread("rules"), blindOn: "cluster",
@@ -131,4 +155,35 @@ var targetStories = map[ha.Code]story{
 		},
 		subject: "media", says: "also allows node3", blind: unread("rules"), blindOn: "cluster",
 	},
+}
+
+// registered is what psw registers for the targets of the healthy cluster, kept.
+func registered(s *ha.Snapshot) {
+	for k := range s.Inventory.Resources {
+		r := &s.Inventory.Resources[k]
+		g, _ := s.Inventory.Guest(r.SID)
+		if t, ok := s.TargetOf(g); ok {
+			*r = t.Resource(r.SID)
+		}
+	}
+	for k := range s.Inventory.Rules {
+		r := &s.Inventory.Rules[k]
+		g, _ := s.Inventory.Guest(r.Resources[0])
+		if t, ok := s.TargetOf(g); ok && r.Type == ha.NodeAffinity {
+			r.Comment, r.Nodes, r.Strict = ha.MarkOf(t.Name), t.RuleNodes(), t.Options.Strict
+		}
+	}
+	s.Operations = quarrel(s.At, 0)
+}
+
+// quarrel is an apply that is kept, and how often the keeper had to put it right since.
+func quarrel(at time.Time, fights int) []ha.Operation {
+	done := []ha.OperationStep{{Key: "vm:102", State: ha.StepDone}}
+	list := []ha.Operation{{ID: "0", Kind: ha.OperationApply, By: "anna", Options: ha.OperationOptions{Keep: true}, Outcome: ha.OperationDone,
+		RequestedAt: at.Add(-3 * time.Hour), Steps: done}}
+	for k := range fights {
+		list = append(list, ha.Operation{ID: string(rune('1' + k)), Kind: ha.OperationApply, By: ha.Keeper, Options: ha.OperationOptions{Keep: true},
+			Outcome: ha.OperationDone, RequestedAt: at.Add(time.Duration(k-fights) * 10 * time.Minute), Steps: done})
+	}
+	return list
 }

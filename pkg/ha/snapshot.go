@@ -16,6 +16,8 @@ type Snapshot struct {
 	Reports      []Report      `json:"reports"`      // the latest of each node, by node
 	Members      []Member      `json:"members"`      // gossip's opinion, by name
 	Maintenances []Maintenance `json:"maintenances"` // by ID, ended ones included
+	// Operations are by ID, ended ones included.
+	Operations []Operation `json:"operations,omitempty"`
 	// Proofs are what was tried on several nodes and what came of it: see CompareProofs.
 	Proofs []Proof `json:"proofs,omitempty"`
 	// Acks are what operators vouch for, by item and node; see Acknowledged.
