@@ -139,7 +139,7 @@ func askLinks(ctx context.Context, h Host, self int, conf corosyncConf) ([]ha.Li
 		known, ok := links[key]
 		l.Connected = l.Connected && (!ok || known.Connected)
 		l.Enabled = l.Enabled && (!ok || known.Enabled)
-		l.Latency, l.LatencyMax = known.Latency, known.LatencyMax
+		l.Latency, l.LatencyMax, l.Downs = known.Latency, known.LatencyMax, known.Downs
 		links[key] = l
 		reached[key] = true
 	}

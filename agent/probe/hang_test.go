@@ -25,14 +25,18 @@ type sick struct {
 	mu     sync.Mutex
 	inside map[string]int // calls that have not returned, by what they do
 	most   map[string]int // the most there were at once
+	calls  map[string]int // all there ever were
 }
 
 func newSick(r *Recording, hangs func(what string) bool) *sick {
-	return &sick{Recording: r, hangs: hangs, healed: make(chan struct{}), inside: map[string]int{}, most: map[string]int{}}
+	return &sick{Recording: r, hangs: hangs, healed: make(chan struct{}), inside: map[string]int{}, most: map[string]int{}, calls: map[string]int{}}
 }
 
 // wait hangs if what is to hang.
 func (s *sick) wait(ctx context.Context, what string) error {
+	s.mu.Lock()
+	s.calls[what]++
+	s.mu.Unlock()
 	if !s.hangs(what) {
 		return nil
 	}
@@ -299,6 +303,109 @@ func TestFaultyProbeIsAFailure(t *testing.T) {
 		}}
 		if got := <-p.start(t.Context(), partial, newRound(p)); got.facts == nil || got.err == nil {
 			t.Errorf("a probe that sees half: %+v", got)
+		}
+	})
+}
+
+// A mount that has been dead for an hour: the round is as quick as ever, there is one
+// question to it at a time and no write, and every other fact is as fresh as before.
+func TestMountDeadForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newSick(load(t, "busy.pve1"), func(what string) bool { return strings.HasSuffix(what, "/mnt/pve/nas") })
+		host.deaf = true // nothing that waits for it can be killed
+		prober := New(host, "pve1")
+		prober.TestWrites(WriteEvery)
+		prober.Look(t.Context())
+		slowest := time.Duration(0)
+		for range 720 {
+			time.Sleep(ha.ReportInterval)
+			r := prober.Look(t.Context())
+			slowest = max(slowest, r.Took)
+			if nas := mountOf(t, r, "/mnt/pve/nas"); nas.Answering || nas.Stuck == 0 || nas.Write != (ha.WriteTest{}) {
+				t.Fatalf("it is dead: %+v", nas)
+			}
+			if failed(r) != "" || len(r.Running) != 5 || len(r.Interfaces) == 0 || !r.Clock.Synchronized {
+				t.Fatalf("other facts are missing: %v", r.Failures)
+			}
+		}
+		if slowest > stuckWait {
+			t.Errorf("a report took %s", slowest)
+		}
+		if host.mostOf("/mnt/pve/nas") != 1 || host.mostOf("write /mnt/pve/nas") != 0 {
+			t.Errorf("%d questions and %d writes at once", host.mostOf("/mnt/pve/nas"), host.mostOf("write /mnt/pve/nas"))
+		}
+		close(host.healed)
+		time.Sleep(ha.ReportInterval)
+		prober.Look(t.Context())
+		time.Sleep(ha.ReportInterval)
+		if nas := mountOf(t, prober.Look(t.Context()), "/mnt/pve/nas"); !nas.Answering || nas.Write.At.IsZero() {
+			t.Errorf("two rounds after the server is back: %+v", nas)
+		}
+	})
+}
+
+// A server may answer statfs and yet block whoever writes.
+func TestMountThatBlocksWrites(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			host := newSick(load(t, "busy.pve1"), func(what string) bool { return what == "write /mnt/pve/nas" })
+			host.deaf = deaf
+			prober := New(host, "pve1")
+			prober.TestWrites(WriteEvery)
+			for round := range 60 {
+				r := prober.Look(t.Context())
+				nas := mountOf(t, r, "/mnt/pve/nas")
+				if !nas.Answering || nas.Write.Stuck == 0 || !nas.Write.At.IsZero() || failed(r) != "" {
+					t.Fatalf("round %d: %+v, %v", round, nas, r.Failures)
+				}
+				if r.Took > writeWait {
+					t.Errorf("round %d took %s", round, r.Took)
+				}
+				time.Sleep(ha.ReportInterval)
+			}
+			if nas := mountOf(t, prober.Look(t.Context()), "/mnt/pve/nas"); nas.Write.Stuck < 5*time.Minute {
+				t.Errorf("after five minutes: %+v", nas.Write)
+			}
+			if n := host.mostOf("write /mnt/pve/nas"); n != 1 {
+				t.Errorf("%d attempts at once", n)
+			}
+			close(host.healed)
+			time.Sleep(WriteEvery)
+			if nas := mountOf(t, prober.Look(t.Context()), "/mnt/pve/nas"); nas.Write.Stuck != 0 || nas.Write.At.IsZero() || nas.Write.Error != "" {
+				t.Errorf("it can be written again: %+v", nas.Write)
+			}
+		})
+	}
+}
+
+// Only what a storage or the agent's settings name is written to, never what is read-only,
+// and not oftener than asked for.
+func TestWritesAreFewAndWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newSick(load(t, "busy.pve1"), func(string) bool { return false })
+		host.add("proc/self/mountinfo", string(host.files["proc/self/mountinfo"].data)+
+			"60 29 0:70 / /mnt/backup rw - nfs4 10.10.0.50:/backup rw,hard\n61 29 0:71 / /mnt/nobody rw - nfs4 10.10.0.50:/nobody rw,hard\n")
+		for _, path := range []string{"/mnt/backup", "/mnt/nobody", "/mnt/my media"} {
+			host.statfs[path] = recordedAnswer{total: 1, free: 1}
+		}
+		host.writes["/mnt/backup"] = recordedAnswer{err: "permission denied"}
+		prober := New(host, "pve1")
+		prober.TestWrites(time.Minute, "/mnt/backup", "/mnt/my media")
+		var r ha.Report
+		for range 60 {
+			r = prober.Look(t.Context())
+			time.Sleep(ha.ReportInterval)
+		}
+		for path, want := range map[string]int{"/mnt/pve/nas": 5, "/mnt/backup": 5, "/mnt/nobody": 0, "/mnt/my media": 0} {
+			if n := host.calls["write "+path]; n != want {
+				t.Errorf("%d writes to %s in five minutes, want %d", n, path, want)
+			}
+		}
+		if got := mountOf(t, r, "/mnt/backup").Write; got.Error != "permission denied" {
+			t.Errorf("a mount that refuses: %+v", got)
+		}
+		if got := mountOf(t, r, "/mnt/pve/nas").Write; got.Error != "" || got.At.IsZero() {
+			t.Errorf("a mount that takes it: %+v", got)
 		}
 	})
 }

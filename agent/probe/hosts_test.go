@@ -38,6 +38,17 @@ func lookAt(t *testing.T, r *Recording) (report ha.Report) {
 	return report
 }
 
+// lookWriting looks at a recording as an agent does, which may write to mounts.
+func lookWriting(t *testing.T, r *Recording) (report ha.Report) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		prober := New(r, r.Node)
+		prober.TestWrites(WriteEvery)
+		report = prober.Look(t.Context())
+	})
+	return report
+}
+
 // TestHosts looks at every recorded machine and compares with the report beside it.
 func TestHosts(t *testing.T) {
 	files, err := filepath.Glob("testdata/hosts/*.txt")

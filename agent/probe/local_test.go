@@ -40,6 +40,15 @@ func TestAllowList(t *testing.T) {
 		"corosync-cfgtool -s",
 		"corosync-cmapctl",
 		"corosync-cmapctl -m stats",
+		"corosync-qdevice-tool -s",
+		"ip -j addr",
+		"chronyc -n -c tracking",
+		strings.Join(append([]string{"systemctl"}, showUnits...), " "),
+		"ceph --connect-timeout 4 status --format json",
+		"ceph --connect-timeout 4 osd dump --format json",
+		"ceph --connect-timeout 4 osd df tree --format json",
+		"sbd -d /dev/disk/by-id/scsi-36001405 list",
+		"sbd -d /dev/sdb dump",
 		"ha-manager crm-command node-maintenance enable node1",
 		"ha-manager crm-command node-maintenance disable pve-2",
 	}
@@ -47,6 +56,9 @@ func TestAllowList(t *testing.T) {
 		"corosync-quorumtool", "corosync-quorumtool -e 1", "corosync-quorumtool -f", "corosync-quorumtool -s -e 1",
 		"corosync-cfgtool -H", "corosync-cfgtool -k 2", "corosync-cfgtool -R",
 		"corosync-cmapctl -s totem.token u32 1", "corosync-cmapctl -d nodelist.node.0.name", "corosync-cmapctl -m icmap",
+		"corosync-qdevice-tool -H", "ip -j link", "ip addr add 10.0.0.1/8 dev eno1", "chronyc makestep", "systemctl restart corosync", "systemctl show",
+		"ceph --connect-timeout 4 osd out 1 --format json", "ceph status", "ceph --connect-timeout 4 --format json", "ceph -s",
+		"sbd -d /dev/sdb create", "sbd -d /dev/sdb message node1 reset", "sbd -d /dev/../etc/shadow dump", "sbd -d relative dump", "sbd -d /etc/passwd list",
 		"ha-manager", "ha-manager status", "ha-manager remove vm:100", "ha-manager crm-command stop vm:100 0",
 		"ha-manager crm-command node-maintenance enable", "ha-manager crm-command node-maintenance enable node1 node2",
 		"ha-manager crm-command node-maintenance enable --help", "ha-manager crm-command node-maintenance enable ../x",
@@ -176,6 +188,51 @@ func TestStatfsThatHangsIsKilled(t *testing.T) {
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, _, err := host.Statfs(ctx, "/mnt/pve/nas")
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("want the deadline, got %v", err)
+		}
+	}
+}
+
+// A real write leaves nothing behind but its folder, not even what an attempt left that was
+// killed; and it says what the file system said.
+func TestWriteHere(t *testing.T) {
+	host, dir := Local(LocalOptions{}), t.TempDir()
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(dir, WriteFolder)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	leftover, foreign := filepath.Join(folder, "write-"+name+"-123"), filepath.Join(folder, "write-another-123")
+	for _, file := range []string{leftover, foreign} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := host.TryWrite(t.Context(), dir); err != nil {
+		t.Errorf("an ordinary folder: %v", err)
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 || entries[0].Name() != filepath.Base(foreign) {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	var said *fs.PathError
+	if err := host.TryWrite(t.Context(), "/does/not/exist"); !errors.As(err, &said) || said.Op != "write" {
+		t.Errorf("nothing there: %v", err)
+	}
+	if err := host.TryWrite(t.Context(), "/proc/sys"); !errors.As(err, &said) {
+		t.Errorf("a file system that refuses: %v", err)
+	}
+}
+
+func TestWriteThatHangsIsKilled(t *testing.T) {
+	host := Local(LocalOptions{Child: []string{"/bin/sh", "-c", "read line < " + fifo(t)}})
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		err := host.TryWrite(ctx, "/mnt/pve/nas")
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("want the deadline, got %v", err)
