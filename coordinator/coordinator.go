@@ -66,7 +66,7 @@ type sight struct {
 	inventory ha.Inventory
 	// readError is why the newest reading of the API failed; the inventory is then older.
 	readError error
-	// plans are what the last tick planned, by maintenance; closed is why it did not act.
+	// plans are what the last tick planned, by maintenance or operation; closed is why it did not act.
 	plans  map[string]ha.Plan
 	closed []ha.Blocker
 	// faults are what else went wrong in the last tick.
@@ -180,6 +180,7 @@ func (c *Coordinator) Tick(ctx context.Context) error {
 			s.Maintenances[k] = next
 		}
 	}
+	faults = append(faults, c.operate(ctx, s, closed, plans))
 	faults = append(faults, c.measure(ctx, s), c.keepReports(s), c.dropLateOrders(s.At))
 	err = errors.Join(faults...)
 	c.publish(func(v *sight) { v.plans, v.closed, v.faults = plans, closed, texts(faults[1:]) })

@@ -84,7 +84,7 @@ func (c *Coordinator) mayAct(ctx context.Context, s ha.Snapshot) string {
 		return "the Proxmox API could not be read just now"
 	case !s.InventoryFresh():
 		return "what is known of the cluster has become too old"
-	case !s.Inventory.Cluster.Quorate:
+	case !s.Inventory.Cluster.Quorate && !s.Inventory.Cluster.Standalone:
 		return "the cluster is not quorate"
 	}
 	if closed := c.closed(s); len(closed) > 0 {

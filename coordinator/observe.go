@@ -54,6 +54,7 @@ func (c *Coordinator) snapshot() (ha.Snapshot, *sight) {
 		Maintenances: c.store.Maintenances(),
 		Proofs:       c.store.Proofs(),
 		Acks:         c.store.Acknowledgements(),
+		Operations:   c.store.Operations(),
 		Coordinator:  c.me,
 	}
 	if s.Coordinator.Guest.IsZero() {

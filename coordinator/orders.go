@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -34,7 +35,9 @@ type pendingOrder struct {
 	order       ha.Order
 	agent       ha.NodeName
 	maintenance string
-	given       time.Time
+	// operation and step are what it belongs to, if it belongs to one.
+	operation, step string
+	given           time.Time
 }
 
 // connect opens the channel of an agent, closing that of its earlier session.
@@ -95,7 +98,7 @@ func (d *orderDesk) waitsFor(deed ha.OrderDeed) (pendingOrder, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.pending {
-		if p.order.Deed == deed {
+		if reflect.DeepEqual(p.order.Deed, deed) {
 			return p, true
 		}
 	}
@@ -215,6 +218,10 @@ func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
 // orderFailed journals an order that came to nothing. The planner asks again after a while,
 // because it does not see maintenance mode change; until then it is shown as a wait.
 func (c *Coordinator) orderFailed(p pendingOrder, text string) error {
+	if p.operation != "" {
+		c.log.Warn("order came to nothing", "order", p.order.ID, "node", p.agent, "reason", text)
+		return c.orderedStepFailed(p, text)
+	}
 	node := orderedNode(p.order.Deed)
 	c.log.Warn("order came to nothing", "order", p.order.ID, "node", p.agent, "reason", text)
 	c.orders.setTrouble(node, text)

@@ -108,7 +108,7 @@ func (c *Coordinator) PreviewEnd(ctx context.Context, r ha.MaintenanceRequest) (
 // preview is the planner's, with what keeps the coordinator itself from acting.
 func (c *Coordinator) preview(plan func(ha.MaintenanceRequest, ha.Snapshot) ha.Preview, r ha.MaintenanceRequest, s ha.Snapshot) ha.Preview {
 	p := plan(r, s)
-	p.Blockers = append(p.Blockers, c.closed(s)...)
+	p.Blockers = slices.Concat(p.Blockers, c.closed(s), operationOpen(s))
 	return p
 }
 

@@ -64,9 +64,12 @@ Exit codes: 0 done or ready, 1 failed, 2 wrong usage or invalid project,
 	cluster.AddCommand(a.statusCommand(), a.checkCommand(), a.planCommand(), a.eventsCommand(),
 		a.simulateCommand(), a.capacityCommand(), a.factsCommand())
 	cluster.AddCommand(a.explainCommand(), a.muteCommand(), a.unmuteCommand(), a.ackCommand())
+	cluster.AddCommand(a.applyCommand(), a.rebalanceCommand(), a.recoverCommand(), a.moveCommand())
 	maintenance := noun("maintenance", "Take a node out of service and bring it back")
 	maintenance.AddCommand(a.startCommand(), a.endCommand(), a.maintenanceStatusCommand(), a.watchCommand(), a.cancelCommand())
-	root.AddCommand(project, cluster, maintenance, a.versionCommand())
+	operation := noun("operation", "Look at what takes its time beside maintenances: apply, bootstrap, …")
+	operation.AddCommand(a.operationListCommand(), a.operationWatchCommand(), a.operationCancelCommand())
+	root.AddCommand(project, cluster, maintenance, operation, a.versionCommand())
 	return root
 }
 

@@ -29,9 +29,13 @@ type world struct {
 	plan     ha.PlanView
 	facts    ha.Snapshot
 	preview  ha.Preview
-	story    []ha.MaintenanceView
-	pace     time.Duration
-	journal  []ha.Event
+	// operationPreview and operations are what is said of operations; the latter one after
+	// another to whoever watches.
+	operationPreview ha.OperationPreview
+	operations       []ha.OperationView
+	story            []ha.MaintenanceView
+	pace             time.Duration
+	journal          []ha.Event
 	// now is what Maintenances answers before anything was asked for.
 	now []ha.MaintenanceView
 	// refuse is the answer to StartMaintenance and EndMaintenance.

@@ -123,6 +123,7 @@ func TestDocsJSON(t *testing.T) {
 		reflect.TypeFor[findingDocument](): "Finding", reflect.TypeFor[streamLine](): "Line", reflect.TypeFor[streamResult](): "Result",
 		reflect.TypeFor[versionDocument](): "Version", reflect.TypeFor[simulateDocument](): "Simulation", reflect.TypeFor[forecast.Fault](): "SimulatedFault",
 		reflect.TypeFor[capacityDocument](): "CapacityAnswer", reflect.TypeFor[mutesDocument](): "Mutes", reflect.TypeFor[explainDocument](): "Explanation", reflect.TypeFor[acksDocument](): "Acknowledgements",
+		reflect.TypeFor[operationLine](): "OperationLine", reflect.TypeFor[operationResult](): "OperationResult",
 	}
 	seen := map[reflect.Type]bool{}
 	var walk func(typ reflect.Type)
@@ -160,7 +161,7 @@ func TestDocsJSON(t *testing.T) {
 	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[validateDocument](), reflect.TypeFor[ha.ClusterStatus](), reflect.TypeFor[checkDocument](), reflect.TypeFor[ha.PlanView](),
-		reflect.TypeFor[ha.Event](), reflect.TypeFor[streamLine](), reflect.TypeFor[versionDocument](),
+		reflect.TypeFor[ha.Event](), reflect.TypeFor[streamLine](), reflect.TypeFor[operationLine](), reflect.TypeFor[versionDocument](),
 		reflect.TypeFor[simulateDocument](), reflect.TypeFor[capacityDocument](),
 		reflect.TypeFor[mutesDocument](), reflect.TypeFor[acksDocument](), reflect.TypeFor[explainDocument](),
 	} {

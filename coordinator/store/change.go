@@ -63,6 +63,9 @@ func (s *Store) remember() error {
 		if err := m.vouched.load(tx); err != nil {
 			return err
 		}
+		if m.operations, err = readOperations(tx); err != nil {
+			return err
+		}
 		return tx.Bucket(bucketMaintenances).ForEach(func(key, value []byte) error {
 			var one ha.Maintenance
 			if err := json.Unmarshal(value, &one); err != nil {

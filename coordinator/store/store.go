@@ -70,6 +70,7 @@ type Store struct {
 // memory is the part of the file that is read on every tick.
 type memory struct {
 	maintenances []ha.Maintenance // by ID
+	operations   []ha.Operation   // by ID
 	proofs       []ha.Proof       // see ha.CompareProofs
 	policy       ha.Policy
 	hasPolicy    bool

@@ -9,10 +9,11 @@ type Event struct {
 	At  time.Time `json:"at"`
 	// Type is a stable word: see the constants.
 	Type EventType `json:"type"`
-	// Node, SID and Maintenance are what it is about, where it applies.
+	// Node, SID, Maintenance and Operation are what it is about, where it applies.
 	Node        NodeName `json:"node,omitempty"`
 	SID         SID      `json:"sid,omitzero"`
 	Maintenance string   `json:"maintenance,omitempty"`
+	Operation   string   `json:"operation,omitempty"`
 	// Text is one sentence for people.
 	Text string `json:"text"`
 }
@@ -44,5 +45,6 @@ const (
 	EventAPI        EventType = "api"        // the Proxmox API stopped answering, or answers again
 	EventReadiness  EventType = "readiness"  // HA became ready, or is no longer, and why
 	EventVouched    EventType = "vouched"    // an operator muted something or vouched for it, or that is over
+	EventOperation  EventType = "operation"  // an operation began or ended
 	EventSuperseded EventType = "superseded" // a newer coordinator exists; this one stopped acting
 )

@@ -39,7 +39,7 @@ type Operation struct {
 	By      string           `json:"by"`
 	Message string           `json:"message,omitempty"`
 	// Policy is the project it was asked with; what it does is judged by this one.
-	Policy      Policy    `json:"policy"`
+	Policy      Policy    `json:"policy,omitzero"`
 	RequestedAt time.Time `json:"requested_at"`
 	// Cancelling: the operator gives it up. What is under way lands and what was changed only
 	// for its sake is put back before it ends.
@@ -145,4 +145,68 @@ func (s StepState) Over() bool { return s != StepTodo && s != StepDoing }
 type OperationView struct {
 	Operation Operation `json:"operation"`
 	Waits     []Wait    `json:"waits,omitempty"`
+}
+
+// OperationRequest is what an operator asks for.
+type OperationRequest struct {
+	Kind    OperationKind
+	Node    NodeName
+	Target  string
+	Options OperationOptions
+	Message string
+	// By is filled in by the server from the client's certificate.
+	By string
+	// Policy is the project the operator speaks of; nil: the coordinator's stored one.
+	Policy *Policy
+}
+
+// OperationPreview is an operation as it would go, shown before anything is done.
+type OperationPreview struct {
+	Kind OperationKind `json:"kind"`
+	// Plan is what would be registered, of an apply; Moves what would be moved and how, of a
+	// rebalance, a move and a recovery; Steps is what would be done one after the other, of
+	// what changes the cluster itself.
+	Plan  *PlanView       `json:"plan,omitempty"`
+	Moves *Preview        `json:"moves,omitempty"`
+	Steps []OperationStep `json:"steps,omitempty"`
+	// Blockers are what forbids it, each with its fix; none means it can begin.
+	Blockers []Blocker `json:"blockers,omitempty"`
+	// Notices are things worth knowing that forbid nothing.
+	Notices []string `json:"notices,omitempty"`
+}
+
+// OpenOperation returns the operation that has not ended, if any; there is one at the most.
+func (s Snapshot) OpenOperation() (Operation, bool) {
+	for _, o := range s.Operations {
+		if !o.Closed() {
+			return o, true
+		}
+	}
+	return Operation{}, false
+}
+
+// Command is the psw command that asks for an operation of this kind.
+func (k OperationKind) Command() string {
+	switch k {
+	case OperationCluster:
+		return "node cluster"
+	case OperationRemoveNode:
+		return "node remove"
+	case OperationBootstrap:
+		return "bootstrap"
+	case OperationApply, OperationRecover, OperationRebalance, OperationMove:
+		return "ha " + string(k)
+	}
+	return string(k)
+}
+
+// Subject is what the operation is about: its node, its target, or the cluster.
+func (o Operation) Subject() string {
+	switch {
+	case o.Node != "":
+		return string(o.Node)
+	case o.Target != "":
+		return o.Target
+	}
+	return "cluster"
 }

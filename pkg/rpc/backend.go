@@ -44,6 +44,20 @@ type Backend interface {
 	// WatchMaintenance calls fn with the newest maintenance of node now and whenever it or
 	// its waits change, until fn fails or ctx ends.
 	WatchMaintenance(ctx context.Context, node ha.NodeName, fn func(ha.MaintenanceView) error) error
+	// PreviewOperation says what an operation would do, and changes nothing.
+	PreviewOperation(ctx context.Context, r ha.OperationRequest) (ha.OperationPreview, error)
+	// StartOperation stores the intent and returns at once. NotReady, with every blocker,
+	// when it may not begin; asking for what is under way returns it; Conflict when
+	// something else is.
+	StartOperation(ctx context.Context, r ha.OperationRequest) (ha.Operation, error)
+	// CancelOperation gives an operation, or with "" the open one, up safely.
+	CancelOperation(ctx context.Context, id, by string) (ha.Operation, error)
+	// Operations returns the operation of that ID, or with "" all that are kept, by ID.
+	Operations(ctx context.Context, id string) ([]ha.OperationView, error)
+	// WatchOperation calls fn with an operation, or with "" the newest, now and whenever it
+	// or its waits change, until fn fails or ctx ends.
+	WatchOperation(ctx context.Context, id string, fn func(ha.OperationView) error) error
+
 	// Events calls fn with the journal's entries after seq, then, if follow, with new ones
 	// as they come, until fn fails or ctx ends.
 	Events(ctx context.Context, after uint64, follow bool, fn func(ha.Event) error) error

@@ -192,6 +192,7 @@ func encodeEvent(e ha.Event) *hav1.Event {
 		Node:        string(e.Node),
 		Sid:         encodeSID(e.SID),
 		Maintenance: e.Maintenance,
+		Operation:   e.Operation,
 		Text:        e.Text,
 	}
 }
@@ -204,6 +205,7 @@ func (d *decoder) event(m *hav1.Event) ha.Event {
 		Node:        ha.NodeName(m.GetNode()),
 		SID:         d.sid(m.GetSid()),
 		Maintenance: m.GetMaintenance(),
+		Operation:   m.GetOperation(),
 		Text:        m.GetText(),
 	}
 }

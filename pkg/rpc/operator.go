@@ -21,6 +21,8 @@ type Operator struct {
 	api  hav1.OperatorServiceClient
 	// readiness is the service about what operators say of readiness.
 	readiness hav1.ReadinessServiceClient
+	// operations is the service of operations, on the same link.
+	operations hav1.OperationServiceClient
 }
 
 // OperatorOption changes how DialOperator connects.
@@ -46,7 +48,8 @@ func DialOperator(addrs []string, cfg *tls.Config, opts ...OperatorOption) (*Ope
 	if err != nil {
 		return nil, err
 	}
-	return &Operator{link: l, api: hav1.NewOperatorServiceClient(l), readiness: hav1.NewReadinessServiceClient(l)}, nil
+	return &Operator{link: l, api: hav1.NewOperatorServiceClient(l), readiness: hav1.NewReadinessServiceClient(l),
+		operations: hav1.NewOperationServiceClient(l)}, nil
 }
 
 // Close ends the connection and every call on it.

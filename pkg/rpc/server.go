@@ -63,6 +63,7 @@ func NewServer(b Backend, cfg *tls.Config, log *slog.Logger) *grpc.Server {
 	hav1.RegisterAgentServiceServer(s, &agentService{backend: b, log: log})
 	hav1.RegisterOperatorServiceServer(s, &operatorService{backend: b})
 	hav1.RegisterReadinessServiceServer(s, &readinessService{backend: b})
+	hav1.RegisterOperationServiceServer(s, &operationService{backend: b})
 	return s
 }
 
@@ -159,7 +160,8 @@ func admit(ctx context.Context, method string) (context.Context, error) {
 	case hav1.AgentService_ServiceDesc.ServiceName:
 		need = RoleAgent
 	case hav1.OperatorService_ServiceDesc.ServiceName,
-		hav1.ReadinessService_ServiceDesc.ServiceName:
+		hav1.ReadinessService_ServiceDesc.ServiceName,
+		hav1.OperationService_ServiceDesc.ServiceName:
 		need = RoleOperator
 	default:
 		return nil, ha.Errorf(ha.Denied, "nobody may call %s", service)

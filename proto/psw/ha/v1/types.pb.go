@@ -3498,6 +3498,7 @@ type Event struct {
 	Maintenance string `protobuf:"bytes,6,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
 	// One sentence for people.
 	Text          string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	Operation     string `protobuf:"bytes,8,opt,name=operation,proto3" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3577,6 +3578,13 @@ func (x *Event) GetMaintenance() string {
 func (x *Event) GetText() string {
 	if x != nil {
 		return x.Text
+	}
+	return ""
+}
+
+func (x *Event) GetOperation() string {
+	if x != nil {
+		return x.Operation
 	}
 	return ""
 }
@@ -3890,7 +3898,7 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\arunning\x18\x06 \x01(\bR\arunning\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x18\n" +
 	"\arequest\x18\b \x01(\tR\arequest\x12\x12\n" +
-	"\x04note\x18\t \x01(\tR\x04note\"\xb5\x01\n" +
+	"\x04note\x18\t \x01(\tR\x04note\"\xd3\x01\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -3898,7 +3906,8 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x10\n" +
 	"\x03sid\x18\x05 \x01(\tR\x03sid\x12 \n" +
 	"\vmaintenance\x18\x06 \x01(\tR\vmaintenance\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04textB3Z1github.com/casaeureka/psw-ha/proto/psw/ha/v1;hav1b\x06proto3"
+	"\x04text\x18\a \x01(\tR\x04text\x12\x1c\n" +
+	"\toperation\x18\b \x01(\tR\toperationB3Z1github.com/casaeureka/psw-ha/proto/psw/ha/v1;hav1b\x06proto3"
 
 var (
 	file_psw_ha_v1_types_proto_rawDescOnce sync.Once

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+	"github.com/casaeureka/psw-ha/pkg/rpc"
+)
+
+// operationFollowing is the operation that is followed, and until when.
+type operationFollowing struct {
+	// id is empty for the newest.
+	id string
+	// cancelled: that it is given up is what is waited for.
+	cancelled bool
+	// deadline ends the following; zero means none.
+	deadline time.Time
+}
+
+// followOperation shows an operation until it is over, the deadline passes, or ctx ends. It
+// only looks: nothing that happens here changes what goes on.
+func (a *app) followOperation(ctx context.Context, op *rpc.Operator, f operationFollowing) error {
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	views, said, ended := make(chan ha.OperationView), make(chan string), make(chan error, 1)
+	go func() { ended <- watchOperationAgain(watch, op, f.id, views, said) }()
+
+	var late <-chan time.Time
+	if !f.deadline.IsZero() {
+		t := time.NewTimer(time.Until(f.deadline))
+		defer t.Stop()
+		late = t.C
+	}
+	var last ha.OperationView
+	for {
+		select {
+		case v := <-views:
+			if last.Operation.ID == "" && !v.Operation.Closed() && !a.json() {
+				a.talk("Ctrl-C stops following, not %s.", v.Operation.Kind.Command())
+			}
+			if err := a.showOperation(last, v); err != nil {
+				return err
+			}
+			if last = v; v.Operation.Closed() {
+				return a.settleOperation(f, v)
+			}
+		case line := <-said:
+			a.warnLine(line)
+		case <-late:
+			return a.lateOperation(last)
+		case <-ctx.Done():
+			return a.leaveOperation(last)
+		case err := <-ended:
+			if ctx.Err() != nil {
+				return a.leaveOperation(last)
+			}
+			return cannot("follow the operation", err)
+		}
+	}
+}
+
+// watchOperationAgain feeds views until ctx ends or the coordinator says no, and says when
+// it was lost and found.
+func watchOperationAgain(ctx context.Context, op *rpc.Operator, id string, views chan<- ha.OperationView, said chan<- string) error {
+	say := func(line string) {
+		select {
+		case said <- line:
+		case <-ctx.Done():
+		}
+	}
+	return keepAsking(ctx, say, func(answered func()) error {
+		return endless(op.WatchOperation(ctx, id, func(v ha.OperationView) error {
+			answered()
+			select {
+			case views <- v:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}))
+	})
+}
+
+// showOperation shows what changed since the last view.
+func (a *app) showOperation(last, v ha.OperationView) error {
+	if a.json() {
+		return a.line(operationLine{At: time.Now().Round(0), Type: "view", View: fullOperationView(v)})
+	}
+	for _, n := range narrateOperation(last, v) {
+		if a.flags.quiet && n.tone != bad {
+			continue
+		}
+		a.print(a.style.faint(stamp(time.Now())) + " " + a.style.note(n))
+	}
+	return a.stdout.err
+}
+
+// settleOperation ends the following with what came of it.
+func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
+	o := v.Operation
+	code := exitFailed
+	if o.Outcome == ha.OperationDone || o.Outcome == ha.OperationCancelled && f.cancelled {
+		code = exitDone
+	}
+	if a.json() {
+		if err := a.operationResult(o, string(o.Outcome), code); err != nil {
+			return err
+		}
+		if code != exitDone {
+			return &outcome{code: code}
+		}
+		return nil
+	}
+	a.print(operationSummary(a.style, o))
+	if code == exitDone {
+		return nil
+	}
+	return exit(code, "%s of %s: %s: %s", o.Kind.Command(), o.Subject(), o.Outcome, o.Reason)
+}
+
+func (a *app) lateOperation(v ha.OperationView) error {
+	o := v.Operation
+	if a.json() {
+		if err := a.operationResult(o, "deadline", exitDeadline); err != nil {
+			return err
+		}
+	}
+	for _, w := range v.Waits {
+		a.print(waitLines(a.style, w)...)
+	}
+	return exit(exitDeadline, "the deadline passed before %s was over: nothing new is begun, what is under way ends\n  look:  %s",
+		o.Kind.Command(), a.command("operation watch", ""))
+}
+
+// leaveOperation ends the following on Ctrl-C and says what goes on without us.
+func (a *app) leaveOperation(v ha.OperationView) error {
+	o := v.Operation
+	if a.json() {
+		if err := a.operationResult(o, "interrupted", exitInterrupted); err != nil {
+			return err
+		}
+	}
+	return exit(exitInterrupted, "stopped following; %s goes on\n  follow it again:  %s\n  give it up:       %s",
+		o.Kind.Command(), a.command("operation watch", ""), a.command("operation cancel", ""))
+}
+
+// narrateOperation says what happened between two views: a line a step.
+func narrateOperation(last, v ha.OperationView) []note {
+	var out []note
+	for _, st := range v.Operation.Steps {
+		was, known := last.Operation.Step(st.Key)
+		line := func(t tone, format string, args ...any) {
+			out = append(out, note{tone: t, text: fmt.Sprintf(format, args...)})
+		}
+		name := st.Key
+		if st.Text != "" && st.Text != st.Key {
+			name += ": " + st.Text
+		}
+		switch {
+		case known && was.State == st.State && (was.Note == st.Note || st.State != ha.StepDoing):
+		case st.State == ha.StepDone && st.Note != "":
+			line(good, "done       %s (%s)", name, st.Note)
+		case st.State == ha.StepDone:
+			line(good, "done       %s", name)
+		case st.State == ha.StepUnchanged:
+			line(plain, "unchanged  %s", name)
+		case st.State == ha.StepSkipped:
+			line(plain, "skipped    %s: %s", name, st.Note)
+		case st.State == ha.StepFailed:
+			line(bad, "failed     %s: %s", name, st.Note)
+		case st.State == ha.StepDoing && st.Note != "":
+			line(bad, "refused    %s: %s; it is tried again", name, st.Note)
+		case st.State == ha.StepDoing:
+			line(plain, "doing      %s", name)
+		}
+	}
+	for _, w := range v.Waits {
+		if !saidWait(last.Waits, w) {
+			t := plain
+			text := "waiting    " + w.String()
+			if w.Blocked {
+				t, text = bad, "blocked    "+w.String()+"; "+w.Fix
+			}
+			out = append(out, note{tone: t, text: text})
+		}
+	}
+	return out
+}
