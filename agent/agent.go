@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/casaeureka/psw-ha/agent/metrics"
 	"github.com/casaeureka/psw-ha/agent/probe"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 	"github.com/casaeureka/psw-ha/pkg/rpc"
@@ -38,6 +39,8 @@ type Agent struct {
 	reading chan struct{}
 	// blind are the probes that could not look in the last round, and why.
 	blind map[string]string
+	// latest is the last report.
+	latest atomic.Pointer[ha.Report]
 	// dialer replaces the network in tests.
 	dialer rpc.Dialer
 }
@@ -113,6 +116,7 @@ func (a *Agent) observe(ctx context.Context, report func(ha.Report)) {
 		if ctx.Err() != nil {
 			return // cut short: what it says of the node is of no use
 		}
+		a.latest.Store(&r)
 		report(r)
 		if a.Heartbeat != nil {
 			a.Heartbeat()
@@ -120,6 +124,16 @@ func (a *Agent) observe(ctx context.Context, report func(ha.Report)) {
 		interval := time.Duration(a.interval.Load())
 		next.Reset(max(interval-time.Since(began), interval/5))
 	}
+}
+
+// Page is what Prometheus is answered with: of the last report, nil before the first. Any
+// goroutine may ask.
+func (a *Agent) Page() []byte {
+	r := a.latest.Load()
+	if r == nil {
+		return nil
+	}
+	return metrics.Page(*r, a.prober.Took(), time.Now())
 }
 
 // Look runs all probes once and returns the report. It takes no longer than the probes'

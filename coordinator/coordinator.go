@@ -51,6 +51,7 @@ type Coordinator struct {
 	changed broadcast
 	wake    chan struct{}
 	ticked  atomic.Pointer[time.Time]
+	tally   tally
 
 	// What follows belongs to Tick.
 	facts    factBook
@@ -160,6 +161,7 @@ func (c *Coordinator) Ticked() time.Time {
 func (c *Coordinator) Tick(ctx context.Context) error {
 	c.ticking.Lock()
 	defer c.ticking.Unlock()
+	began := time.Now()
 	s, err := c.observe(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -186,6 +188,7 @@ func (c *Coordinator) Tick(ctx context.Context) error {
 	c.publish(func(v *sight) { v.plans, v.closed, v.faults = plans, closed, texts(faults[1:]) })
 	now := time.Now()
 	c.ticked.Store(&now)
+	c.tally.ticked(began, err)
 	return err
 }
 

@@ -26,6 +26,9 @@ func (c *Coordinator) observe(ctx context.Context) (ha.Snapshot, error) {
 			v.inventory = inventory
 		}
 	})
+	if err != nil {
+		c.tally.readFailures.Add(1)
+	}
 	switch {
 	case err != nil && errorText(before) != errorText(err):
 		c.log.Warn("Proxmox cannot be read", "error", err)

@@ -172,6 +172,7 @@ func (c *Coordinator) order(maintenance string, deed ha.SetNodeMaintenance, s ha
 	})
 	if ok {
 		c.orders.setTrouble(deed.Node, "")
+		c.tally.ordersGiven.Add(1)
 		c.log.Info("order given", "order", p.order.ID, "node", p.agent, "deed", deed.String())
 	}
 	return ok
@@ -223,6 +224,7 @@ func (c *Coordinator) orderFailed(p pendingOrder, text string) error {
 		return c.orderedStepFailed(p, text)
 	}
 	node := orderedNode(p.order.Deed)
+	c.tally.ordersFailed.Add(1)
 	c.log.Warn("order came to nothing", "order", p.order.ID, "node", p.agent, "reason", text)
 	c.orders.setTrouble(node, text)
 	return c.change(time.Now(), func(tx *store.Tx) error {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -71,6 +72,7 @@ type Prober struct {
 	mu      sync.Mutex
 	pending map[string]time.Time // probes that have not returned, and since when
 	seen    map[string]sight     // what probes with Every saw last
+	took    map[string]time.Duration
 
 	mounts   mountWatch
 	writes   writeWatch
@@ -87,7 +89,7 @@ type Prober struct {
 
 // New returns a Prober for a host that is the node of that name.
 func New(h Host, node ha.NodeName) *Prober {
-	return &Prober{host: h, node: node, pending: map[string]time.Time{}, seen: map[string]sight{}}
+	return &Prober{host: h, node: node, pending: map[string]time.Time{}, seen: map[string]sight{}, took: map[string]time.Duration{}}
 }
 
 // Look runs all probes once: New(h, node).Look(ctx). An agent, which looks again and
@@ -123,6 +125,13 @@ func (p *Prober) Look(ctx context.Context) ha.Report {
 	report.Took = time.Since(began)
 	report.Sort()
 	return report
+}
+
+// Took is how long each probe took when it last came back, by name. Any goroutine may ask.
+func (p *Prober) Took() map[string]time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.took)
 }
 
 // result is what a probe came back with.
@@ -186,8 +195,10 @@ func (p *Prober) start(ctx context.Context, probe Probe, r *round) <-chan result
 		}
 		ctx, cancel := context.WithTimeout(ctx, probe.Deadline)
 		defer cancel()
+		began := time.Now()
 		got := guarded(ctx, probe, r)
 		p.mu.Lock()
+		p.took[probe.Name] = time.Since(began)
 		delete(p.pending, probe.Name)
 		if probe.Every > 0 {
 			p.seen[probe.Name] = sight{result: got, at: time.Now()}

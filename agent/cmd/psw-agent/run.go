@@ -25,6 +25,11 @@ func (a app) runCommand() *cobra.Command {
 			log.Info("agent starts", "node", s.Node, "version", version.String(), "coordinators", s.Coordinators, "gossip", s.Gossip.On())
 			one := agent.New(s.Config, a.host(), log)
 			one.Heartbeat = heartbeat(log)
+			stopMetrics, err := serveMetrics(s.metrics, one.Page, log)
+			if err != nil {
+				return err
+			}
+			defer stopMetrics()
 			err = one.Run(cmd.Context())
 			tell(log, daemon.SdNotifyStopping)
 			if err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,8 @@ const configFile = "/etc/psw-ha/agent.env"
 // config is the agent's configuration and what concerns this program only.
 type config struct {
 	agent.Config
+	// metrics is where Prometheus may ask, host:port; empty: nowhere.
+	metrics  string
 	logLevel slog.Level
 }
 
@@ -50,6 +53,7 @@ var allSettings = []setting{
 	words("PSW_HA_GOSSIP_PEERS", "gossip-peers", "other members of gossip: `HOST:PORT,…`", func(c *config) *[]string { return &c.Gossip.Peers }),
 	{Key: "PSW_HA_GOSSIP_PRESET", Flag: "gossip-preset", Usage: "`lan`, or local if everything is on one machine",
 		Set: func(c *config, v string) error { c.Gossip.Preset = gossip.Preset(v); return nil }},
+	text("PSW_HA_METRICS_LISTEN", "metrics-listen", "answer Prometheus at `HOST:PORT`, unencrypted; without it there are no metrics", func(c *config) *string { return &c.metrics }),
 	{Key: "PSW_HA_LOG_LEVEL", Flag: "log-level", Usage: "`LEVEL` of what is logged: debug, info, warn or error",
 		Set: func(c *config, v string) error { return c.logLevel.UnmarshalText([]byte(v)) }},
 }
@@ -82,6 +86,9 @@ func (a app) load(cmd *cobra.Command) (config, error) {
 	}, &c)
 	if err == nil {
 		err = c.Validate()
+	}
+	if _, _, wrong := net.SplitHostPort(c.metrics); err == nil && c.metrics != "" && wrong != nil {
+		err = ha.Errorf(ha.Invalid, "metrics address %q: want HOST:PORT, e.g. 127.0.0.1:9754", c.metrics)
 	}
 	if err != nil {
 		return c, ha.Errorf(ha.Invalid, "%w\nsettings are read from %s, the environment (PSW_HA_…) and flags: see psw-agent run --help", err, file)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -220,7 +222,7 @@ func TestServe(t *testing.T) {
 		"PSW_HA_LISTEN=127.0.0.1:0", "PSW_HA_STATE=" + at("state/psw.db"), "PSW_HA_TLS_DIR=" + at("tls"), "PSW_HA_PVE_ENDPOINTS=" + endpoint,
 		"PSW_HA_PVE_TOKEN_ID=psw@pve!ha", "PSW_HA_PVE_TOKEN_FILE=" + at("token"), "PSW_HA_PVE_CA_FILE=" + ca,
 		"PSW_HA_GOSSIP_BIND=127.0.0.1:0", "PSW_HA_GOSSIP_KEY_FILE=" + at("gossip.key"), "PSW_HA_GOSSIP_PRESET=local", "PSW_HA_INTERVAL=1s",
-		"PSW_HA_LOG_LEVEL=debug",
+		"PSW_HA_LOG_LEVEL=debug", "PSW_HA_METRICS_LISTEN=127.0.0.1:0",
 	}, "\n")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -238,6 +240,8 @@ func TestServe(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() { ended <- a.main(ctx, []string{"serve", "--config", file}) }()
 	address := said.await(t, `msg=listening address=(\S+)`)
+
+	scrape(t, "http://"+said.await(t, `msg="serving metrics" address=(\S+)`)+"/metrics", "psw_ha_coordinator_generation 1")
 
 	cfg, err := rpc.ClientTLS(rpc.FilesIn(at("tls"), rpc.RoleOperator), rpc.RoleCoordinator)
 	if err != nil {
@@ -283,6 +287,20 @@ func TestServe(t *testing.T) {
 	defer s.Close()
 	if g, err := s.NextGeneration(); err != nil || g <= 2 {
 		t.Errorf("generation %d, %v after a restore", g, err)
+	}
+}
+
+// scrape asks as Prometheus does.
+func scrape(t *testing.T, url, want string) {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("%s answers without %q: %v\n%s", url, want, err, text)
 	}
 }
 

@@ -40,8 +40,10 @@ type config struct {
 	// does not.
 	PVE       pve.Config
 	TokenFile string
-	Gossip    gossipConfig
-	LogLevel  slog.Level
+	// Metrics is where Prometheus may ask, host:port; empty: nowhere.
+	Metrics  string
+	Gossip   gossipConfig
+	LogLevel slog.Level
 }
 
 // gossipConfig is off without Bind.
@@ -107,6 +109,7 @@ var allSettings = []setting{
 	list("PSW_HA_GOSSIP_PEERS", "gossip-peers", "other members of gossip: `HOST:PORT,…`", func(c *config) *[]string { return &c.Gossip.Peers }),
 	{Key: "PSW_HA_GOSSIP_PRESET", Flag: "gossip-preset", Usage: "`lan`, or local if everything is on one machine",
 		Set: func(c *config, v string) error { c.Gossip.Preset = gossip.Preset(v); return nil }},
+	text("PSW_HA_METRICS_LISTEN", "metrics-listen", "answer Prometheus at `HOST:PORT`, unencrypted; without it there are no metrics", func(c *config) *string { return &c.Metrics }),
 	{Key: "PSW_HA_LOG_LEVEL", Flag: "log-level", Usage: "`LEVEL` of what is logged: debug, info, warn or error",
 		Set: func(c *config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 }
@@ -166,6 +169,11 @@ func (c *config) complete() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		fault("listening address %q: want HOST:PORT or :PORT", c.Listen)
+	}
+	if c.Metrics != "" {
+		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
+			fault("metrics address %q: want HOST:PORT, e.g. 127.0.0.1:9753", c.Metrics)
+		}
 	}
 	if c.Advertise != "" {
 		if host, _, err := net.SplitHostPort(c.Advertise); err != nil || host == "" {

@@ -7,12 +7,15 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/casaeureka/psw-ha/coordinator"
+	"github.com/casaeureka/psw-ha/coordinator/metrics"
 	"github.com/casaeureka/psw-ha/coordinator/pve"
 	"github.com/casaeureka/psw-ha/coordinator/store"
 	"github.com/casaeureka/psw-ha/pkg/gossip"
@@ -96,6 +99,11 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	stopMetrics, err := serveMetrics(c.Metrics, metrics.Handler(one.Measures), log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
 	server := rpc.NewServer(one, tls, log)
 	return run(ctx, one, listener, server.Serve, server.Stop, log)
 }
@@ -121,6 +129,30 @@ func run(ctx context.Context, one *coordinator.Coordinator, l net.Listener, serv
 	}
 	log.Info("coordinator stops")
 	return err
+}
+
+// serveMetrics answers Prometheus, if it is asked for. stop ends that.
+func serveMetrics(address string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, ha.Errorf(ha.Unavailable, "cannot listen for Prometheus: %w", err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics are no longer served", "error", err)
+		}
+	})
+	log.Info("serving metrics", "address", l.Addr().String())
+	return func() {
+		_ = server.Close()
+		serving.Wait()
+	}, nil
 }
 
 // joinGossip starts gossip if it is configured. leave ends it.
