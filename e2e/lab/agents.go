@@ -104,8 +104,8 @@ func (l *Lab) startAgent(n string) error {
 // keeper is what keeps a node's agent running.
 type keeper struct{ kill chan struct{} }
 
-// KillAgent ends a node's agent, and with it what it runs; it comes back as systemd would
-// bring it.
+// KillAgent ends a node's agent; it comes back as systemd would bring it. A pvecm it began
+// goes on, in a unit of its own.
 func (l *Lab) KillAgent(ctx context.Context, node string) error {
 	l.mu.Lock()
 	k := l.agents[node]

@@ -48,7 +48,7 @@ var Commands = []Command{
 	}},
 	{"fail-migration", "SID [N]", "let the next N migrations of a guest fail", failMigration},
 	{"lose-answers", "N", "do the next N changes asked of the API, but lose the answers", loseAnswers},
-	{"kill-agent", "NODE", "end a node's agent and what it runs; it comes back", killAgent},
+	{"kill-agent", "NODE", "end a node's agent; it comes back", killAgent},
 	{"cut-link", "LINK NODE…", "cut a corosync link of the nodes: 0 is the first", cutLink},
 	{"heal-links", "", "let every corosync link carry packets again", func(l *Lab, _ []string) (string, error) {
 		l.Cluster.HealLinks()

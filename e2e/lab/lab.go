@@ -76,6 +76,9 @@ const (
 	tokenSecret = "5a8d2f0e-9c41-4b7e-a3d6-1f0b7c2e4d90"
 )
 
+// Authorization is the header of an API request in the name of that token.
+const Authorization = "PVEAPIToken=" + tokenUser + "!" + tokenName + "=" + tokenSecret
+
 // Start builds a lab and returns when the coordinator listens. Close ends it.
 func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if o.Speed <= 0 {

@@ -126,7 +126,7 @@ type node struct {
 	stopped  bool
 	copied   *conf
 	joined   *pmxcfs
-	join     *command
+	unit     *command // the pvecm that runs, or ran last
 	joinStep JoinStep
 	holdJoin JoinStep
 	// ca is the node whose authority signed its certificate, certificates how many it had before.

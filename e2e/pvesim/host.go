@@ -138,7 +138,7 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 	defer h.n.c.unlock()
 	line := strings.Join(append([]string{name}, args...), " ")
 	if name == "pvecm" {
-		return h.await(ctx, name, h.n.pvecm(args))
+		return h.await(ctx, name, h.n.pvecmUnit(args))
 	}
 	if out, known := h.n.hostTool(line); known {
 		return []byte(out), nil
@@ -156,8 +156,8 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 	return []byte(out), nil
 }
 
-// await lets a command run to its end. When ctx ends the command is killed, as a child of an
-// agent is that dies. The cluster is locked before and after, not while time passes.
+// await waits for the end of a command that runs in a unit of its own. When ctx ends only the
+// waiting does. The cluster is locked before and after, not while time passes.
 func (h *Host) await(ctx context.Context, name string, k *command) ([]byte, error) {
 	const look = 200 * time.Millisecond
 	for !k.over() {
@@ -165,7 +165,6 @@ func (h *Host) await(ctx context.Context, name string, k *command) ([]byte, erro
 		err := wait(ctx, h.n.c.clock.real(look))
 		h.n.c.lock()
 		if err != nil && !k.over() {
-			k.killed = true
 			return []byte(k.out.String()), err
 		}
 	}

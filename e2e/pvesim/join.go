@@ -36,8 +36,8 @@ const apiAway = 3 * time.Second
 
 func (n *node) apiRestarts() { n.apiBack = n.c.now().add(apiAway) }
 
-// HoldJoin lets a join on the node wait before that step until it is killed with its caller,
-// or ReleaseJoin is called.
+// HoldJoin lets a join on the node wait before that step until KillJoin ends it, or
+// ReleaseJoin lets it go on.
 func (c *Cluster) HoldJoin(name string, step JoinStep) {
 	c.lock()
 	defer c.unlock()
@@ -52,7 +52,7 @@ func (c *Cluster) Joining(name string) JoinStep {
 	c.lock()
 	defer c.unlock()
 	n := c.mustNode(name)
-	if n.join == nil || n.join.over() || n.join.killed {
+	if n.unit == nil || n.unit.over() {
 		return ""
 	}
 	return n.joinStep
@@ -74,7 +74,6 @@ func (k *command) add(peer string, options map[string]string) {
 		k.fail(255, "unable to resolve hostname '%s'", peer)
 		return
 	}
-	n.join = k
 	k.steps([]joinStep{
 		{JoinAdd, time.Second, func() { k.joinAdd(o, options) }},
 		{JoinCopy, 2 * time.Second, func() {
@@ -225,7 +224,7 @@ func (c *Cluster) Separate(name string) {
 	defer c.unlock()
 	n := c.mustNode(name)
 	n.isolate()
-	n.stopped, n.join, n.copied, n.joined = false, nil, nil, nil
+	n.stopped, n.unit, n.copied, n.joined = false, nil, nil, nil
 	if n.up {
 		n.adopt([]string{n.name})
 	}

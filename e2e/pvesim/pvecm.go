@@ -52,8 +52,30 @@ func (k *command) then(d time.Duration, step func()) {
 	})
 }
 
-// over reports that nothing more will come of the command: it has ended, or its node has.
-func (k *command) over() bool { return k.done || !k.n.up || k.n.boot != k.boot }
+// over reports that nothing more will come of the command: it has ended, or its node has, or
+// it was killed.
+func (k *command) over() bool { return k.done || k.killed || !k.n.up || k.n.boot != k.boot }
+
+// pvecmUnit runs pvecm as an agent does, by systemd-run in a unit of its own: it goes on
+// when the agent ends, and there is one at a time.
+func (n *node) pvecmUnit(args []string) *command {
+	if n.unit != nil && !n.unit.over() {
+		k := n.start()
+		k.fail(1, "Failed to start transient service unit: Unit psw-pvecm.service was already loaded or has a fragment file.")
+		return k
+	}
+	n.unit = n.pvecm(args)
+	return n.unit
+}
+
+// KillJoin ends a join, or whatever else of pvecm runs on the node, where it is.
+func (c *Cluster) KillJoin(name string) {
+	c.lock()
+	defer c.unlock()
+	if n := c.mustNode(name); n.unit != nil {
+		n.unit.killed = true
+	}
+}
 
 // pvecm begins a pvecm command.
 func (n *node) pvecm(args []string) *command {

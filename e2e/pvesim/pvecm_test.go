@@ -174,8 +174,50 @@ func TestJoinsThatAreRefused(t *testing.T) {
 	})
 }
 
-// A join whose caller dies leaves a node that the cluster lists and that is in no cluster, or
-// one whose services are stopped. Proxmox's documented repair makes it joinable again.
+// A join goes on when the agent that began it ends, and a second one is not begun beside it.
+func TestAJoinOutlivesItsCaller(t *testing.T) {
+	onBlankNodes(t, 2, func(s site) {
+		s.run("pve1", create)
+		s.trust("pve2", "pve1")
+		ctx, end := context.WithTimeout(s.t.Context(), 3*time.Second)
+		defer end()
+		args := strings.Fields(addNode("pve2"))
+		if _, err := s.Host("pve2").Run(ctx, args[0], args[1:]...); err == nil || s.Joining("pve2") == "" {
+			s.t.Fatalf("the join ended with its caller: %v", err)
+		}
+		if _, code, complaint := exit(s.t, s.Host("pve2"), addNode("pve2")); code != 1 || !strings.Contains(complaint, "already loaded") {
+			s.t.Errorf("a second join: exit code %d, %s", code, complaint)
+		}
+		time.Sleep(time.Minute)
+		if ca, _ := s.Certificate("pve2"); s.Joining("pve2") != "" || ca != "pve1" {
+			s.t.Errorf("after a minute the join is at %q, the certificate of %s", s.Joining("pve2"), ca)
+		}
+	})
+}
+
+// A key is let in from its own addresses, and for a time.
+func TestAKeyIsLetInForATime(t *testing.T) {
+	onBlankNodes(t, 2, func(s site) {
+		s.run("pve1", create)
+		s.add("pve2", "root/.ssh/known_hosts", "10.99.7.11 "+readFile(s.t, s.Host("pve1"), "etc/ssh/ssh_host_ed25519_key.pub"))
+		key := readFile(s.t, s.Host("pve2"), "root/.ssh/id_rsa.pub")
+		let := func(from string, until time.Time) {
+			line := "restrict,from=\"" + from + "\",expiry-time=\"" + until.UTC().Format("20060102150405Z") + "\" " + key
+			if err := s.Host("pve1").WriteFile("etc/pve/priv/authorized_keys", []byte(line), 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		let("10.99.7.13", time.Now().Add(time.Hour))
+		s.refused("pve2", addNode("pve2"), "Permission denied")
+		let("10.99.7.12", time.Now().Add(-time.Minute))
+		s.refused("pve2", addNode("pve2"), "Permission denied")
+		let("10.99.7.12,10.99.8.12", time.Now().Add(time.Hour))
+		s.run("pve2", addNode("pve2"))
+	})
+}
+
+// A join that dies leaves a node that the cluster lists and that is in no cluster, or one
+// whose services are stopped. Proxmox's documented repair makes it joinable again.
 func TestAJoinThatDiesInTheMiddle(t *testing.T) {
 	for _, step := range []pvesim.JoinStep{pvesim.JoinCopy, pvesim.JoinStop, pvesim.JoinStart, pvesim.JoinQuorum} {
 		t.Run(string(step), func(t *testing.T) {
@@ -193,6 +235,7 @@ func TestAJoinThatDiesInTheMiddle(t *testing.T) {
 				if _, err := s.Host("pve3").Run(ctx, args[0], args[1:]...); err == nil {
 					s.t.Fatal("the join came to its end")
 				}
+				s.KillJoin("pve3")
 				s.ReleaseJoin("pve3")
 				if out := s.run("pve1", "corosync-quorumtool -s"); !strings.Contains(out, "Expected votes:   3") {
 					s.t.Errorf("the cluster does not list the node:\n%s", out)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 )
 
 // SSH between nodes, as far as pvecm needs it: whose key is let in, and who knows whose host
@@ -84,10 +85,27 @@ func (n *node) ssh(o *node) string {
 		return "Host key verification failed."
 	}
 	body, _, _ := strings.Cut(strings.TrimPrefix(n.rootKey(), "ssh-rsa "), " ")
-	if !slices.ContainsFunc(o.fs.authorized, func(line string) bool { return slices.Contains(strings.Fields(line), body) }) {
+	if !slices.ContainsFunc(o.fs.authorized, func(line string) bool { return slices.Contains(strings.Fields(line), body) && n.admitted(line) }) {
 		return fmt.Sprintf("root@%s: Permission denied (publickey,password).", address)
 	}
 	return ""
+}
+
+// admitted goes by the options of a line of authorized_keys: where from, and until when.
+func (n *node) admitted(line string) bool {
+	if _, from, ok := strings.Cut(line, `from="`); ok {
+		from, _, _ = strings.Cut(from, `"`)
+		addresses := append([]string{n.spec.Address}, n.spec.Links...)
+		if !slices.ContainsFunc(strings.Split(from, ","), func(a string) bool { return slices.Contains(addresses, a) }) {
+			return false
+		}
+	}
+	if _, until, ok := strings.Cut(line, `expiry-time="`); ok {
+		until, _, _ = strings.Cut(until, `"`)
+		end, err := time.Parse("20060102150405Z", until)
+		return err == nil && n.c.clock.wall(n.c.now()).Before(end)
+	}
+	return true
 }
 
 // knownHostsText is what root's ssh goes by: his own file and the cluster's.
