@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -39,6 +40,7 @@ func lookGuestConfigs(ctx context.Context, r *round) (facts, error) {
 			list = append(list, parseGuestConfig(sid, string(data), storages))
 		}
 	}
+	missing.add("resource mappings", resolveMappings(r.host, list))
 	return func(report *ha.Report) { report.GuestConfigs = list }, missing.err()
 }
 
@@ -77,11 +79,19 @@ func parseGuestConfig(sid ha.SID, text string, storages sharing) ha.GuestConfig 
 			c.Lock = value
 		case "onboot":
 			c.OnBoot = value == "1"
+		case "cpu":
+			c.CPU = first(value, "cputype")
+		}
+		if m, ok := mapped(sid.Kind, key, value); ok {
+			c.Mapped = append(c.Mapped, m)
 		}
 		if why := binds(sid.Kind, key, value, volume, storages); why != "" {
 			c.Local = append(c.Local, key+": "+why)
 		}
 	}
+	slices.SortFunc(c.Mapped, func(a, b ha.MappedDevice) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID))
+	})
 	slices.Sort(used)
 	c.Storages = slices.Compact(used)
 	if c.Snapshots > 0 {

@@ -242,6 +242,7 @@ func sorted(s []string) []string {
 type optionsRow struct {
 	HA         properties `json:"ha"`
 	CRS        properties `json:"crs"`
+	Migration  properties `json:"migration"`
 	MaxWorkers Int        `json:"max_workers"`
 }
 
@@ -256,6 +257,7 @@ func (o optionsRow) options() ha.Options {
 	out := ha.Options{
 		ShutdownPolicy:   cmp.Or(string(o.HA["shutdown_policy"]), shutdownPolicyDefault),
 		Scheduler:        cmp.Or(string(o.CRS["ha"]), schedulerDefault),
+		MigrationNetwork: string(o.Migration["network"]),
 		RebalanceOnStart: o.CRS.on("ha-rebalance-on-start"),
 		AutoRebalance:    o.CRS.on("ha-auto-rebalance"),
 		MaxWorkers:       maxWorkersDefault,

@@ -101,7 +101,7 @@ func TestManagerStatus(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for name, want := range map[string]ha.Options{
-		"options-set":   {ShutdownPolicy: "migrate", MaxWorkers: 3, Scheduler: "static", AutoRebalance: true},
+		"options-set":   {ShutdownPolicy: "migrate", MaxWorkers: 3, Scheduler: "static", MigrationNetwork: "10.99.7.0/24", AutoRebalance: true},
 		"options-unset": {ShutdownPolicy: "conditional", MaxWorkers: 4, Scheduler: "basic"},
 	} {
 		var v struct{ Data optionsRow }

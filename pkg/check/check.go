@@ -112,10 +112,9 @@ func JudgeNode(r ha.Report) ha.Readiness {
 	w := newLoneWorld(r)
 	var out judgement
 	for _, c := range All {
-		if c.node == nil {
-			continue
+		if severity := c.Severity(Minimum); c.node != nil && severity != "" {
+			out.add(c, severity, c.judge(w))
 		}
-		out.add(c, c.Severity(Minimum), c.judge(w))
 	}
 	return ha.Readiness{Findings: out.findings}
 }

@@ -38,7 +38,7 @@ func TestAHealthyClusterIsReadyInBothProfiles(t *testing.T) {
 			t.Errorf("profile %s is not ready:%s", profile, show(r))
 		}
 		for _, f := range r.Findings {
-			if f.Status == ha.Notice && f.Code != check.NFSSingleServer {
+			if f.Status == ha.Notice {
 				t.Errorf("profile %s: unexpected %s %s: %s", profile, f.Status, f.Code, f.Evidence)
 			}
 			if f.Status == ha.Pass && f.Evidence == "" {
@@ -164,7 +164,8 @@ func TestANodeFreshlyInstalledIsToldWhatIsMissing(t *testing.T) {
 // A report with nothing in it but failures must not read as anything good.
 func TestANodeWhereNothingCouldBeLookedAtIsUnknown(t *testing.T) {
 	r := ha.Report{Node: "node1", Taken: noon}
-	for _, p := range []string{ha.ProbeSystem, ha.ProbePmxcfs, ha.ProbeNFS, ha.ProbeWatchdog, ha.ProbeCorosync, ha.ProbeLRM, ha.ProbeGuests, ha.ProbeGuestConfigs} {
+	for _, p := range []string{ha.ProbeSystem, ha.ProbePmxcfs, ha.ProbeNFS, ha.ProbeWatchdog, ha.ProbeCorosync, ha.ProbeLRM, ha.ProbeGuests, ha.ProbeGuestConfigs,
+		ha.ProbeClock, ha.ProbeHardware, ha.ProbeNetwork, ha.ProbeUnits, ha.ProbeFencing, ha.ProbeStorage, ha.ProbeCeph, ha.ProbeMembership} {
 		r.Failures = append(r.Failures, ha.ProbeFailure{Probe: p, Reason: "permission denied"})
 	}
 	got := check.JudgeNode(r)
@@ -238,7 +239,7 @@ func TestTheListOfChecks(t *testing.T) {
 		if slices.Index(worth, c.Minimum) > slices.Index(worth, c.Production) {
 			t.Errorf("%s is worse in the minimum profile than in production", c.Code)
 		}
-		if c.Title == "" || c.Title[:1] != strings.ToLower(c.Title[:1]) && !strings.HasPrefix(c.Title, "HA ") && !strings.HasPrefix(c.Title, "Proxmox") && !strings.HasPrefix(c.Title, "Intel") {
+		if c.Title == "" || c.Title[:1] != strings.ToLower(c.Title[:1]) && !slices.ContainsFunc([]string{"HA", "Proxmox", "Intel", "Ceph", "SBD"}, func(name string) bool { return strings.HasPrefix(c.Title, name) }) {
 			t.Errorf("%s: title %q", c.Code, c.Title)
 		}
 	}

@@ -83,8 +83,11 @@ func corosyncSingleLink(n node) verdict {
 		return v
 	}
 	if numbers := linkNumbers(n.Corosync); len(numbers) < 2 {
+		if wires, _ := n.linkWires(); len(wires) == 1 && len(wires[0].cards) > 1 {
+			return pass("", "%s, bonded over %s", wires[0], joined(wires[0].cards))
+		}
 		return broken("", fmt.Sprintf("there is only link %s: a switch that is away for longer than 60 s makes every node reset itself", joined(numbers)),
-			"add ring1_addr to every node in /etc/pve/corosync.conf on another network, raise config_version")
+			"add ring1_addr to every node in /etc/pve/corosync.conf, on another network and switch, and raise config_version; or bond its network card")
 	}
 	return pass("", "links %s", joined(linkNumbers(n.Corosync)))
 }

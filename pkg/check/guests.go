@@ -100,6 +100,7 @@ func targetDiskLocal(w *world, m managed) verdict {
 		return pass("", "%s has no disk", m.guest.SID)
 	}
 	var local []string
+	zfs := true // what is local can be replicated
 	for _, name := range c.Storages {
 		s, ok := w.s.Inventory.Storage(name)
 		if !ok {
@@ -107,11 +108,21 @@ func targetDiskLocal(w *world, m managed) verdict {
 		}
 		if !s.Shared {
 			local = append(local, fmt.Sprintf("%s (%s)", name, s.Type))
+			zfs = zfs && s.Type == "zfspool"
+		}
+	}
+	if len(local) > 0 && zfs {
+		switch jobs, v, ok := w.replications(m); {
+		case !ok:
+			return v
+		case len(jobs) > 0:
+			return pass("", "%s, replicated by %s", joined(local), number(len(jobs), "job"))
 		}
 	}
 	if len(local) > 0 {
 		return broken("", fmt.Sprintf("%s has a disk on %s: if %s dies, the disk dies with it, and the guest is started nowhere", m.guest.SID, joined(local), m.guest.Node),
-			fmt.Sprintf("%s %d DISK STORAGE, with a shared storage, for each such disk", diskMove(m.guest.SID), m.guest.SID.ID))
+			fmt.Sprintf("%s %d DISK STORAGE for each such disk, to one that every node reaches: Ceph RBD, NFS, iSCSI or GlusterFS; for a ZFS pool, replicate it: pvesr create-local-job %d-0 NODE",
+				diskMove(m.guest.SID), m.guest.SID.ID, m.guest.SID.ID))
 	}
 	return pass("", "%s", joined(c.Storages))
 }
@@ -172,12 +183,8 @@ func targetLocked(w *world, m managed) verdict {
 	case migrateLock:
 		return passing("", "%s is being migrated", m.guest.SID)
 	}
-	tool := "qm"
-	if m.guest.SID.Kind == ha.CT {
-		tool = "pct"
-	}
 	return broken("", fmt.Sprintf("%s has the lock %q: it cannot be moved while it lasts", m.guest.SID, c.Lock),
-		fmt.Sprintf("wait for the task that holds it; if there is none: %s unlock %d", tool, m.guest.SID.ID))
+		fmt.Sprintf("wait for the task that holds it; if there is none: %s unlock %d", tool(m.guest.SID), m.guest.SID.ID))
 }
 
 func targetSnapshots(w *world, m managed) verdict {

@@ -93,7 +93,7 @@ func nfsNotMounted(n node) verdict {
 	}
 	m, ok := mountAt(n.Report, st.Mount)
 	if !ok {
-		return broken("", fmt.Sprintf("nothing is mounted on %s: a guest started here would find no disk", st.Mount),
+		return broken("", fmt.Sprintf("nothing is mounted on %s: a guest started here would find no disk%s", st.Mount, n.affected()),
 			fmt.Sprintf("on %s: pvesm status; showmount -e %s; systemctl restart pvestatd", n.Node, st.Server))
 	}
 	return pass("", "%s on %s (%s %s)", m.Source, m.Path, m.Type, m.Version)
@@ -104,11 +104,11 @@ func nfsNotAnswering(n node) verdict {
 		const remedy = "is the server up? ping it; rpcinfo -t SERVER nfs; do not restart services that touch the mount, they would hang as well"
 		switch {
 		case m.Stuck > 0:
-			return broken("", fmt.Sprintf("%s does not answer on %s: statfs has been hanging for %s", m.Source, m.Path, span(m.Stuck)), remedy)
+			return broken("", fmt.Sprintf("%s does not answer on %s: statfs has been hanging for %s%s", m.Source, m.Path, span(m.Stuck), n.affected()), remedy)
 		case m.Error != "":
-			return broken("", fmt.Sprintf("%s on %s: %s", m.Source, m.Path, m.Error), remedy)
+			return broken("", fmt.Sprintf("%s on %s: %s%s", m.Source, m.Path, m.Error, n.affected()), remedy)
 		case !m.Answering:
-			return broken("", fmt.Sprintf("%s does not answer on %s", m.Source, m.Path), remedy)
+			return broken("", fmt.Sprintf("%s does not answer on %s%s", m.Source, m.Path, n.affected()), remedy)
 		}
 		return pass("", "%s answered within %s", m.Source, span(m.Took))
 	})

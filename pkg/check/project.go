@@ -113,10 +113,27 @@ func nfsServerOnNode(w *world) []verdict {
 func nfsSingleServer(w *world) []verdict {
 	st := w.policy.Cluster.Storage
 	if st == nil {
-		return []verdict{skip(clusterSubject, "no shared storage is declared")}
+		return w.undeclaredServers()
+	}
+	if st.Redundant {
+		return []verdict{pass(clusterSubject, "%s is declared redundant", st.Server)}
 	}
 	return []verdict{broken(clusterSubject, fmt.Sprintf("every target's disk is on %s: HA does not survive its loss, whatever the nodes do", st.Server),
-		"know it, monitor it, back it up; a redundant NAS lowers the risk")}
+		"know it, monitor it, back it up; if it survives the loss of a machine, say so: shared_storage.redundant: true")}
+}
+
+// undeclaredServers looks at the storages themselves where none is declared.
+func (w *world) undeclaredServers() []verdict {
+	for _, s := range w.s.Inventory.Storages {
+		switch s.Type {
+		case "nfs", "cifs", "iscsi", "iscsidirect", "glusterfs":
+			if !s.Disabled && s.Server != "" {
+				return []verdict{broken(clusterSubject, fmt.Sprintf("storage %s (%s) is on %s alone: what lies there does not survive its loss", s.Name, s.Type, s.Server),
+					"know it, monitor it, back it up; declare it as shared_storage, with redundant: true if it survives the loss of a machine")}
+			}
+		}
+	}
+	return []verdict{skip(clusterSubject, "no shared storage is declared")}
 }
 
 func bmcUndeclared(w *world) []verdict {
@@ -127,7 +144,11 @@ func bmcUndeclared(w *world) []verdict {
 		case !ok:
 			list = append(list, skip(string(name), "it is no management host"))
 		case h.BMC == nil:
-			list = append(list, broken(string(name), "no BMC is declared: the watchdog is the only thing that can take this node down",
+			there := ""
+			if r, _, ok := w.answered(name, ha.ProbeHardware); ok && r.Hardware.IPMI {
+				there = " (the machine has one: /dev/ipmi0)"
+			}
+			list = append(list, broken(string(name), "no BMC is declared"+there+": the watchdog is the only thing that can take this node down",
 				fmt.Sprintf("management.hosts.%s.bmc: {address: ADDRESS, secret: NAME} in network.yml", name)))
 		default:
 			list = append(list, pass(string(name), "%s", h.BMC.Address))

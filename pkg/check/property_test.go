@@ -18,7 +18,7 @@ import (
 func troubles() []func(*ha.Snapshot) {
 	var list []func(*ha.Snapshot)
 	for _, c := range check.Checks() {
-		for _, part := range []map[ha.Code]story{clusterStories, nodeStories, storageStories, targetStories} {
+		for _, part := range allStories {
 			if st, ok := part[c.Code]; ok {
 				list = append(list, st.wrong)
 			}
@@ -48,6 +48,7 @@ func removals() map[string]func(*ha.Snapshot) {
 		"no inventory":   func(s *ha.Snapshot) { s.Inventory = ha.Inventory{} },
 		"old inventory":  func(s *ha.Snapshot) { s.Inventory.At = s.Inventory.At.Add(-time.Hour) },
 		"no gossip":      func(s *ha.Snapshot) { s.Members = nil },
+		"no word":        func(s *ha.Snapshot) { s.Acks = nil },
 		"no rules":       part("rules", func(i *ha.Inventory) { i.Rules = nil }),
 		"no storages":    part("storages", func(i *ha.Inventory) { i.Storages = nil }),
 		"no options":     part("options", func(i *ha.Inventory) { i.Options = ha.Options{} }),
@@ -74,6 +75,13 @@ func removals() map[string]func(*ha.Snapshot) {
 			ha.ProbeLRM:          func(r *ha.Report) { r.HA = ha.LocalHA{} },
 			ha.ProbeGuests:       func(r *ha.Report) { r.Running = nil },
 			ha.ProbeGuestConfigs: func(r *ha.Report) { r.GuestConfigs = nil },
+			ha.ProbeClock:        func(r *ha.Report) { r.Clock = ha.Clock{} },
+			ha.ProbeHardware:     func(r *ha.Report) { r.Hardware = ha.Hardware{} },
+			ha.ProbeNetwork:      func(r *ha.Report) { r.Interfaces = nil },
+			ha.ProbeUnits:        func(r *ha.Report) { r.Units = nil },
+			ha.ProbeFencing:      func(r *ha.Report) { r.Fencing = ha.LocalFencing{} },
+			ha.ProbeStorage:      func(r *ha.Report) { r.Storages, r.Replications = nil, nil },
+			ha.ProbeCeph:         func(r *ha.Report) { r.Ceph = ha.LocalCeph{} },
 		} {
 			list[fmt.Sprintf("no %s probe on %s", probe, name)] = func(s *ha.Snapshot) {
 				empty(report(s, name))
@@ -127,6 +135,7 @@ func TestShuffledInputGivesTheSameFindings(t *testing.T) {
 		shuffle(t, s.Members)
 		shuffle(t, s.Policy.Targets)
 		shuffle(t, s.Policy.Hosts)
+		shuffle(t, s.Acks)
 		shuffle(t, s.Inventory.Nodes)
 		shuffle(t, s.Inventory.Guests)
 		shuffle(t, s.Inventory.Storages)

@@ -94,9 +94,20 @@ func qdeviceNotVoting(n node) verdict {
 	case !c.QDevice:
 		return broken("", "network.yml declares a QDevice, but corosync here has none", fmt.Sprintf("pvecm qdevice setup %s", declared.Host))
 	case !c.QDeviceAlive:
-		return broken("", "corosync has a QDevice that does not vote", "systemctl status corosync-qdevice; on the QDevice host: systemctl status corosync-qnetd; is TCP 5403 open?")
+		state := ""
+		if c.QDeviceState != "" {
+			state = "; corosync-qdevice says " + c.QDeviceState
+		}
+		return broken("", "corosync has a QDevice that does not vote"+state, "systemctl status corosync-qdevice; on the QDevice host: systemctl status corosync-qnetd; is TCP 5403 open?")
 	}
-	return pass("", "it votes")
+	return pass("", "it votes%s", connectedState(c.QDeviceState))
+}
+
+func connectedState(state string) string {
+	if state == "" {
+		return ""
+	}
+	return ", " + state
 }
 
 func quorumTooFewVotes(w *world) []verdict {

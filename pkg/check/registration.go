@@ -13,6 +13,7 @@ const (
 	TargetRequestState  ha.Code = "TARGET_REQUEST_STATE"
 	TargetFailback      ha.Code = "TARGET_FAILBACK"
 	TargetInError       ha.Code = "TARGET_IN_ERROR"
+	TargetFrozen        ha.Code = "TARGET_FROZEN"
 	TargetNotRunning    ha.Code = "TARGET_NOT_RUNNING"
 	ResourceForeign     ha.Code = "RESOURCE_FOREIGN"
 )
@@ -31,8 +32,10 @@ var registrationChecks = []Check{
 		DependsOn: registeredCauses, parts: resourceParts, target: targetFailback},
 	{Code: TargetInError, Title: "the HA manager has not given the target up", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: registeredCauses, parts: []string{partGuests, partResources, partHA}, target: targetInError},
+	{Code: TargetFrozen, Title: "the target is not frozen without a reason", Minimum: ha.Fail, Production: ha.Fail,
+		DependsOn: after(registeredCauses, NodeOffline, HADisarmed, CRMMasterStale), parts: []string{partGuests, partResources, partHA}, target: targetFrozen},
 	{Code: TargetNotRunning, Title: "the target runs where the HA manager says", Minimum: ha.Fail, Production: ha.Fail,
-		DependsOn: after(registeredCauses, NodeOffline, AgentSilent, HADisarmed, CRMMasterStale, TargetRequestState, TargetInError),
+		DependsOn: after(registeredCauses, NodeOffline, AgentSilent, HADisarmed, CRMMasterStale, TargetRequestState, TargetInError, TargetFrozen),
 		parts:     []string{partGuests, partResources, partHA}, target: targetNotRunning},
 	{Code: ResourceForeign, Title: "every HA resource is a declared target", Minimum: ha.Notice, Production: ha.Notice,
 		DependsOn: []ha.Code{APINotAnswering, PolicyMissing}, parts: resourceParts, cluster: resourceForeign},
@@ -102,9 +105,46 @@ func targetInError(w *world, m managed) verdict {
 		return unknown("", "the HA manager has no record of %s yet", r.SID)
 	case s.State == ha.ServiceError:
 		return broken("", fmt.Sprintf("%s is in state error on %s: the HA manager leaves it alone until somebody clears it", r.SID, s.Node),
-			fmt.Sprintf("journalctl -u pve-ha-lrm on %s says why; then ha-manager set %s --state disabled, mend it, ha-manager set %s --state started", s.Node, r.SID, r.SID))
+			fmt.Sprintf("on %s: journalctl -u pve-ha-lrm says why; %s; make sure that it runs on no node (%s); ha-manager set %s --state disabled; mend the cause; ha-manager set %s --state started",
+				s.Node, unlock(r.SID), statusCommand(r.SID), r.SID, r.SID))
 	}
 	return pass("", "%s: %s", r.SID, s.State)
+}
+
+// tool is the command for a guest's kind.
+func tool(sid ha.SID) string {
+	if sid.Kind == ha.CT {
+		return "pct"
+	}
+	return "qm"
+}
+
+func unlock(sid ha.SID) string {
+	return fmt.Sprintf("%s unlock %d if a lock was left", tool(sid), sid.ID)
+}
+
+func statusCommand(sid ha.SID) string { return fmt.Sprintf("%s status %d", tool(sid), sid.ID) }
+
+// targetFrozen: the HA manager freezes the guests of an LRM that shuts down or restarts,
+// and of a disarmed stack, and forgets none of them; one that stays frozen although its
+// node is there and works is left over.
+func targetFrozen(w *world, m managed) verdict {
+	r, v, ok := w.resource(m)
+	if !ok {
+		return v
+	}
+	s, ok := w.s.Inventory.HA.Service(r.SID)
+	switch {
+	case !ok:
+		return unknown("", "the HA manager has no record of %s yet", r.SID)
+	case s.State != ha.ServiceFreeze:
+		return pass("", "%s: %s", r.SID, s.State)
+	}
+	if n, ok := w.s.Inventory.HA.Node(s.Node); ok && n.LRMMode != lrmModeActive {
+		return passing("", "%s is frozen: the LRM on %s is in mode %s", r.SID, s.Node, n.LRMMode)
+	}
+	return broken("", fmt.Sprintf("%s is frozen on %s, although the LRM there is active: it is neither restarted nor recovered", r.SID, s.Node),
+		fmt.Sprintf("on %s: systemctl restart pve-ha-lrm; if it stays: on the master, systemctl restart pve-ha-crm; then ha-manager status", s.Node))
 }
 
 // targetNotRunning believes processes, not the API, which calls a guest on a node that

@@ -106,7 +106,7 @@ var nodeStories = map[ha.Code]story{
 		wrong: watchdog("node2", func(w *ha.Watchdog) {
 			w.Devices = append(w.Devices, ha.WatchdogDevice{Name: "watchdog1", Identity: "Software Watchdog"})
 		}),
-		subject: "node2", says: "watchdog0 (iTCO_wdt), watchdog1 (Software Watchdog)", blind: noProbe("node2", ha.ProbeWatchdog),
+		subject: "node2", says: "watchdog0 (iTCO_wdt), watchdog1 (Software Watchdog, softdog); WATCHDOG_MODULE is iTCO_wdt", blind: noProbe("node2", ha.ProbeWatchdog),
 	},
 	check.WatchdogMuxNotRunning: {
 		wrong:   watchdog("node2", func(w *ha.Watchdog) { w.MuxRunning, w.MuxActive, w.MuxDevice = false, false, "" }),
@@ -137,7 +137,10 @@ var nodeStories = map[ha.Code]story{
 		subject: "node2", says: "softdog", blind: watchdog("node2", func(w *ha.Watchdog) { w.Devices[0].Identity = "" }),
 	},
 	check.WatchdogAMT: {
-		wrong:   watchdog("node2", func(w *ha.Watchdog) { w.Loaded = []string{"iTCO_wdt", "mei", "mei_me"} }),
+		wrong: func(s *ha.Snapshot) {
+			unvouched(ha.AckAMTWatchdog)(s)
+			report(s, "node2").Watchdog.Loaded = []string{"iTCO_wdt", "mei", "mei_me"}
+		},
 		subject: "node2", says: "mei, mei_me", blind: noProbe("node2", ha.ProbeWatchdog),
 	},
 	check.WatchdogCausedReset: {

@@ -74,6 +74,9 @@ func watchdogSeveral(n node) verdict {
 	names := make([]string, len(n.Watchdog.Devices))
 	for k, d := range n.Watchdog.Devices {
 		names[k] = fmt.Sprintf("%s (%s)", d.Name, d.Identity)
+		if used := driver(d); used != "" && used != d.Identity {
+			names[k] = fmt.Sprintf("%s (%s, %s)", d.Name, d.Identity, used)
+		}
 	}
 	switch len(names) {
 	case 0:
@@ -81,8 +84,38 @@ func watchdogSeveral(n node) verdict {
 	case 1:
 		return pass("", "%s", names[0])
 	}
-	return broken("", fmt.Sprintf("%s; /dev/watchdog is whichever was registered first, which may differ after the next boot", strings.Join(names, ", ")),
-		"keep one: echo 'blacklist MODULE' > /etc/modprobe.d/watchdog.conf for the others, update-initramfs -u, reboot")
+	others, chosen := n.others()
+	return broken("", fmt.Sprintf("%s; %s; /dev/watchdog0 is whichever was registered first, which may differ after the next boot", strings.Join(names, ", "), chosen),
+		fmt.Sprintf("keep one: echo 'blacklist %s' > /etc/modprobe.d/watchdog.conf, update-initramfs -u, reboot", others))
+}
+
+// others names the modules that are not wanted, and says which one is: the declared one,
+// else the configured one, else the one that watchdog-mux holds.
+func (n node) others() (modules, chosen string) {
+	w := n.Watchdog
+	wanted := ""
+	if d, ok := n.inUse(); ok {
+		wanted, chosen = driver(d), "watchdog-mux holds "+d.Name
+	}
+	if w.Module != "" {
+		wanted, chosen = w.Module, "WATCHDOG_MODULE is "+w.Module
+	}
+	if f := n.w.policy.Cluster.Fencing; f != nil && f.Watchdog != "" {
+		wanted, chosen = f.Watchdog, "network.yml wants "+f.Watchdog
+	}
+	var list []string
+	for _, d := range w.Devices {
+		if used := driver(d); used != "" && used != wanted {
+			list = append(list, used)
+		}
+	}
+	if len(list) == 0 {
+		list = []string{"MODULE"}
+	}
+	if chosen == "" {
+		chosen = "none of them is chosen"
+	}
+	return strings.Join(list, " "), chosen
 }
 
 func watchdogMuxNotRunning(n node) verdict {
@@ -179,8 +212,11 @@ func watchdogAMT(n node) verdict {
 		}
 	}
 	if len(mei) > 0 {
+		if a, fresh, _ := n.w.s.Acknowledged(ha.AckAMTWatchdog, n.Node); fresh {
+			return pass("", "%s, but %s says that the watchdog in AMT is off", joined(mei), a.By)
+		}
 		return broken("", fmt.Sprintf("%s: AMT's own OS health watchdog may reset the node", joined(mei)),
-			"switch the watchdog off in the AMT set-up, or: echo 'blacklist mei_me' > /etc/modprobe.d/mei.conf && update-initramfs -u")
+			"printf 'blacklist mei\nblacklist mei_me\n' > /etc/modprobe.d/mei.conf && update-initramfs -u; or switch the watchdog off in the AMT set-up, then psw -C DIR ha ack amt-watchdog "+string(n.Node))
 	}
 	return pass("", "no mei module is loaded")
 }

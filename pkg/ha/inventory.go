@@ -103,6 +103,9 @@ type Options struct {
 	MaxWorkers int `json:"max_workers"`
 	// Scheduler is basic (default), static or dynamic.
 	Scheduler string `json:"scheduler"`
+	// MigrationNetwork is the network guests move over, in CIDR; empty: the one the cluster
+	// knows its nodes by, which is corosync's first link.
+	MigrationNetwork string `json:"migration_network,omitempty"`
 	// RebalanceOnStart and AutoRebalance let Proxmox move guests unasked.
 	RebalanceOnStart bool `json:"rebalance_on_start,omitempty"`
 	AutoRebalance    bool `json:"auto_rebalance,omitempty"`

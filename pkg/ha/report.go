@@ -206,6 +206,20 @@ type GuestConfig struct {
 	Snapshots int `json:"snapshots,omitempty"`
 	// OnBoot starts it when the node boots (not used for HA-managed guests).
 	OnBoot bool `json:"on_boot,omitempty"`
+	// CPU is a virtual machine's model of CPU: host, x86-64-v2-AES, kvm64, …; empty: Proxmox's
+	// default, and for a container.
+	CPU string `json:"cpu,omitempty"`
+	// Mapped are the resource mappings it uses, by kind and ID.
+	Mapped []MappedDevice `json:"mapped,omitempty"`
+}
+
+// MappedDevice is a device or folder that a guest uses by a name of the cluster.
+type MappedDevice struct {
+	// Kind is pci, usb or dir.
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+	// Nodes are those that the mapping names, sorted; none if there is no such mapping.
+	Nodes []NodeName `json:"nodes,omitempty"`
 }
 
 // Failed returns why a probe could not look; ok is false if it could.

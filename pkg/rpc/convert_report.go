@@ -354,7 +354,17 @@ func encodeGuestConfig(c ha.GuestConfig) *hav1.GuestConfig {
 		Local:     words[string](c.Local),
 		Snapshots: int64(c.Snapshots),
 		OnBoot:    c.OnBoot,
+		Cpu:       c.CPU,
+		Mapped:    each(c.Mapped, encodeMappedDevice),
 	}
+}
+
+func encodeMappedDevice(m ha.MappedDevice) *hav1.MappedDevice {
+	return &hav1.MappedDevice{Kind: m.Kind, Id: m.ID, Nodes: words[string](m.Nodes)}
+}
+
+func (d *decoder) mappedDevice(m *hav1.MappedDevice) ha.MappedDevice {
+	return ha.MappedDevice{Kind: m.GetKind(), ID: m.GetId(), Nodes: words[ha.NodeName](m.GetNodes())}
 }
 
 func (d *decoder) guestConfig(m *hav1.GuestConfig) ha.GuestConfig {
@@ -366,5 +376,7 @@ func (d *decoder) guestConfig(m *hav1.GuestConfig) ha.GuestConfig {
 		Local:     words[string](m.GetLocal()),
 		Snapshots: int(m.GetSnapshots()),
 		OnBoot:    m.GetOnBoot(),
+		CPU:       m.GetCpu(),
+		Mapped:    each(m.GetMapped(), d.mappedDevice),
 	}
 }

@@ -1462,9 +1462,13 @@ type GuestConfig struct {
 	// Names of the storages of its volumes, sorted, unique.
 	Storages []string `protobuf:"bytes,4,rep,name=storages,proto3" json:"storages,omitempty"`
 	// What binds it to the node, each as the config line's key and why.
-	Local         []string `protobuf:"bytes,5,rep,name=local,proto3" json:"local,omitempty"`
-	Snapshots     int64    `protobuf:"varint,6,opt,name=snapshots,proto3" json:"snapshots,omitempty"`
-	OnBoot        bool     `protobuf:"varint,7,opt,name=on_boot,json=onBoot,proto3" json:"on_boot,omitempty"`
+	Local     []string `protobuf:"bytes,5,rep,name=local,proto3" json:"local,omitempty"`
+	Snapshots int64    `protobuf:"varint,6,opt,name=snapshots,proto3" json:"snapshots,omitempty"`
+	OnBoot    bool     `protobuf:"varint,7,opt,name=on_boot,json=onBoot,proto3" json:"on_boot,omitempty"`
+	// A virtual machine's model of CPU; empty: the default.
+	Cpu string `protobuf:"bytes,8,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	// The resource mappings it uses, by kind and id.
+	Mapped        []*MappedDevice `protobuf:"bytes,9,rep,name=mapped,proto3" json:"mapped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1548,6 +1552,83 @@ func (x *GuestConfig) GetOnBoot() bool {
 	return false
 }
 
+func (x *GuestConfig) GetCpu() string {
+	if x != nil {
+		return x.Cpu
+	}
+	return ""
+}
+
+func (x *GuestConfig) GetMapped() []*MappedDevice {
+	if x != nil {
+		return x.Mapped
+	}
+	return nil
+}
+
+// MappedDevice is a device or folder that a guest uses by a name of the cluster.
+type MappedDevice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// pci, usb or dir.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Those that the mapping names, sorted.
+	Nodes         []string `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappedDevice) Reset() {
+	*x = MappedDevice{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappedDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappedDevice) ProtoMessage() {}
+
+func (x *MappedDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappedDevice.ProtoReflect.Descriptor instead.
+func (*MappedDevice) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *MappedDevice) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *MappedDevice) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MappedDevice) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
 // WriteTest is an attempt to write, sync, read and remove a small file on a mount. Only
 // mounts that a storage or the agent's settings name are tried, seldom, and one at a time.
 type WriteTest struct {
@@ -1565,7 +1646,7 @@ type WriteTest struct {
 
 func (x *WriteTest) Reset() {
 	*x = WriteTest{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1658,7 @@ func (x *WriteTest) String() string {
 func (*WriteTest) ProtoMessage() {}
 
 func (x *WriteTest) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1671,7 @@ func (x *WriteTest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteTest.ProtoReflect.Descriptor instead.
 func (*WriteTest) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{11}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WriteTest) GetAt() *timestamppb.Timestamp {
@@ -1635,7 +1716,7 @@ type LRMResult struct {
 
 func (x *LRMResult) Reset() {
 	*x = LRMResult{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +1728,7 @@ func (x *LRMResult) String() string {
 func (*LRMResult) ProtoMessage() {}
 
 func (x *LRMResult) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +1741,7 @@ func (x *LRMResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LRMResult.ProtoReflect.Descriptor instead.
 func (*LRMResult) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{12}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LRMResult) GetSid() string {
@@ -1697,7 +1778,7 @@ type ModuleOption struct {
 
 func (x *ModuleOption) Reset() {
 	*x = ModuleOption{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1790,7 @@ func (x *ModuleOption) String() string {
 func (*ModuleOption) ProtoMessage() {}
 
 func (x *ModuleOption) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1803,7 @@ func (x *ModuleOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleOption.ProtoReflect.Descriptor instead.
 func (*ModuleOption) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{13}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ModuleOption) GetModule() string {
@@ -1760,7 +1841,7 @@ type WatchdogHolder struct {
 
 func (x *WatchdogHolder) Reset() {
 	*x = WatchdogHolder{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1853,7 @@ func (x *WatchdogHolder) String() string {
 func (*WatchdogHolder) ProtoMessage() {}
 
 func (x *WatchdogHolder) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1866,7 @@ func (x *WatchdogHolder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchdogHolder.ProtoReflect.Descriptor instead.
 func (*WatchdogHolder) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{14}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchdogHolder) GetDevice() string {
@@ -1839,7 +1920,7 @@ type CorosyncConfig struct {
 
 func (x *CorosyncConfig) Reset() {
 	*x = CorosyncConfig{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +1932,7 @@ func (x *CorosyncConfig) String() string {
 func (*CorosyncConfig) ProtoMessage() {}
 
 func (x *CorosyncConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +1945,7 @@ func (x *CorosyncConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CorosyncConfig.ProtoReflect.Descriptor instead.
 func (*CorosyncConfig) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{15}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CorosyncConfig) GetVersion() int64 {
@@ -1958,7 +2039,7 @@ type CorosyncNode struct {
 
 func (x *CorosyncNode) Reset() {
 	*x = CorosyncNode{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2051,7 @@ func (x *CorosyncNode) String() string {
 func (*CorosyncNode) ProtoMessage() {}
 
 func (x *CorosyncNode) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2064,7 @@ func (x *CorosyncNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CorosyncNode.ProtoReflect.Descriptor instead.
 func (*CorosyncNode) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{16}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CorosyncNode) GetId() int64 {
@@ -2036,7 +2117,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2129,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2142,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{17}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Clock) GetSynchronized() bool {
@@ -2143,7 +2224,7 @@ type Hardware struct {
 
 func (x *Hardware) Reset() {
 	*x = Hardware{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2236,7 @@ func (x *Hardware) String() string {
 func (*Hardware) ProtoMessage() {}
 
 func (x *Hardware) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2249,7 @@ func (x *Hardware) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hardware.ProtoReflect.Descriptor instead.
 func (*Hardware) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{18}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Hardware) GetVendor() string {
@@ -2281,7 +2362,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2374,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2387,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{19}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Unit) GetName() string {
@@ -2380,7 +2461,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2392,7 +2473,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2405,7 +2486,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{20}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Interface) GetName() string {
@@ -2534,7 +2615,7 @@ type Membership struct {
 
 func (x *Membership) Reset() {
 	*x = Membership{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2627,7 @@ func (x *Membership) String() string {
 func (*Membership) ProtoMessage() {}
 
 func (x *Membership) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2640,7 @@ func (x *Membership) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Membership.ProtoReflect.Descriptor instead.
 func (*Membership) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{21}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Membership) GetClustered() bool {
@@ -2618,7 +2699,7 @@ type PmxcfsMember struct {
 
 func (x *PmxcfsMember) Reset() {
 	*x = PmxcfsMember{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2711,7 @@ func (x *PmxcfsMember) String() string {
 func (*PmxcfsMember) ProtoMessage() {}
 
 func (x *PmxcfsMember) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2724,7 @@ func (x *PmxcfsMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PmxcfsMember.ProtoReflect.Descriptor instead.
 func (*PmxcfsMember) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{22}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PmxcfsMember) GetId() int64 {
@@ -2707,7 +2788,7 @@ type LocalStorage struct {
 
 func (x *LocalStorage) Reset() {
 	*x = LocalStorage{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +2800,7 @@ func (x *LocalStorage) String() string {
 func (*LocalStorage) ProtoMessage() {}
 
 func (x *LocalStorage) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +2813,7 @@ func (x *LocalStorage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalStorage.ProtoReflect.Descriptor instead.
 func (*LocalStorage) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{23}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LocalStorage) GetName() string {
@@ -2842,7 +2923,7 @@ type Replication struct {
 
 func (x *Replication) Reset() {
 	*x = Replication{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +2935,7 @@ func (x *Replication) String() string {
 func (*Replication) ProtoMessage() {}
 
 func (x *Replication) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +2948,7 @@ func (x *Replication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replication.ProtoReflect.Descriptor instead.
 func (*Replication) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{24}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Replication) GetId() string {
@@ -2967,7 +3048,7 @@ type LocalCeph struct {
 
 func (x *LocalCeph) Reset() {
 	*x = LocalCeph{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3060,7 @@ func (x *LocalCeph) String() string {
 func (*LocalCeph) ProtoMessage() {}
 
 func (x *LocalCeph) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3073,7 @@ func (x *LocalCeph) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalCeph.ProtoReflect.Descriptor instead.
 func (*LocalCeph) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{25}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LocalCeph) GetConfigured() bool {
@@ -3137,7 +3218,7 @@ type CephHost struct {
 
 func (x *CephHost) Reset() {
 	*x = CephHost{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3230,7 @@ func (x *CephHost) String() string {
 func (*CephHost) ProtoMessage() {}
 
 func (x *CephHost) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3243,7 @@ func (x *CephHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CephHost.ProtoReflect.Descriptor instead.
 func (*CephHost) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{26}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CephHost) GetName() string {
@@ -3217,7 +3298,7 @@ type CephPool struct {
 
 func (x *CephPool) Reset() {
 	*x = CephPool{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3310,7 @@ func (x *CephPool) String() string {
 func (*CephPool) ProtoMessage() {}
 
 func (x *CephPool) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3323,7 @@ func (x *CephPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CephPool.ProtoReflect.Descriptor instead.
 func (*CephPool) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{27}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CephPool) GetName() string {
@@ -3297,7 +3378,7 @@ type LocalFencing struct {
 
 func (x *LocalFencing) Reset() {
 	*x = LocalFencing{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3390,7 @@ func (x *LocalFencing) String() string {
 func (*LocalFencing) ProtoMessage() {}
 
 func (x *LocalFencing) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3403,7 @@ func (x *LocalFencing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalFencing.ProtoReflect.Descriptor instead.
 func (*LocalFencing) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{28}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LocalFencing) GetMode() string {
@@ -3367,7 +3448,7 @@ type LocalSBD struct {
 
 func (x *LocalSBD) Reset() {
 	*x = LocalSBD{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3460,7 @@ func (x *LocalSBD) String() string {
 func (*LocalSBD) ProtoMessage() {}
 
 func (x *LocalSBD) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3473,7 @@ func (x *LocalSBD) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalSBD.ProtoReflect.Descriptor instead.
 func (*LocalSBD) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{29}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LocalSBD) GetConfigured() bool {
@@ -3433,7 +3514,7 @@ type SBDDevice struct {
 
 func (x *SBDDevice) Reset() {
 	*x = SBDDevice{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3445,7 +3526,7 @@ func (x *SBDDevice) String() string {
 func (*SBDDevice) ProtoMessage() {}
 
 func (x *SBDDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3458,7 +3539,7 @@ func (x *SBDDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SBDDevice.ProtoReflect.Descriptor instead.
 func (*SBDDevice) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{30}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SBDDevice) GetPath() string {
@@ -3510,7 +3591,7 @@ type SBDSlot struct {
 
 func (x *SBDSlot) Reset() {
 	*x = SBDSlot{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3522,7 +3603,7 @@ func (x *SBDSlot) String() string {
 func (*SBDSlot) ProtoMessage() {}
 
 func (x *SBDSlot) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3535,7 +3616,7 @@ func (x *SBDSlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SBDSlot.ProtoReflect.Descriptor instead.
 func (*SBDSlot) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{31}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SBDSlot) GetNode() string {
@@ -3723,7 +3804,7 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x124\n" +
 	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12\x1a\n" +
-	"\bincoming\x18\x04 \x01(\bR\bincoming\"\xb0\x01\n" +
+	"\bincoming\x18\x04 \x01(\bR\bincoming\"\xf3\x01\n" +
 	"\vGuestConfig\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3731,7 +3812,13 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\bstorages\x18\x04 \x03(\tR\bstorages\x12\x14\n" +
 	"\x05local\x18\x05 \x03(\tR\x05local\x12\x1c\n" +
 	"\tsnapshots\x18\x06 \x01(\x03R\tsnapshots\x12\x17\n" +
-	"\aon_boot\x18\a \x01(\bR\x06onBoot\"\xad\x01\n" +
+	"\aon_boot\x18\a \x01(\bR\x06onBoot\x12\x10\n" +
+	"\x03cpu\x18\b \x01(\tR\x03cpu\x12/\n" +
+	"\x06mapped\x18\t \x03(\v2\x17.psw.ha.v1.MappedDeviceR\x06mapped\"H\n" +
+	"\fMappedDevice\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05nodes\x18\x03 \x03(\tR\x05nodes\"\xad\x01\n" +
 	"\tWriteTest\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12-\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x14\n" +
@@ -3924,7 +4011,7 @@ func file_psw_ha_v1_report_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_report_proto_rawDescData
 }
 
-var file_psw_ha_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_psw_ha_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_psw_ha_v1_report_proto_goTypes = []any{
 	(*Report)(nil),                // 0: psw.ha.v1.Report
 	(*ProbeFailure)(nil),          // 1: psw.ha.v1.ProbeFailure
@@ -3937,33 +4024,34 @@ var file_psw_ha_v1_report_proto_goTypes = []any{
 	(*LocalHA)(nil),               // 8: psw.ha.v1.LocalHA
 	(*LocalGuest)(nil),            // 9: psw.ha.v1.LocalGuest
 	(*GuestConfig)(nil),           // 10: psw.ha.v1.GuestConfig
-	(*WriteTest)(nil),             // 11: psw.ha.v1.WriteTest
-	(*LRMResult)(nil),             // 12: psw.ha.v1.LRMResult
-	(*ModuleOption)(nil),          // 13: psw.ha.v1.ModuleOption
-	(*WatchdogHolder)(nil),        // 14: psw.ha.v1.WatchdogHolder
-	(*CorosyncConfig)(nil),        // 15: psw.ha.v1.CorosyncConfig
-	(*CorosyncNode)(nil),          // 16: psw.ha.v1.CorosyncNode
-	(*Clock)(nil),                 // 17: psw.ha.v1.Clock
-	(*Hardware)(nil),              // 18: psw.ha.v1.Hardware
-	(*Unit)(nil),                  // 19: psw.ha.v1.Unit
-	(*Interface)(nil),             // 20: psw.ha.v1.Interface
-	(*Membership)(nil),            // 21: psw.ha.v1.Membership
-	(*PmxcfsMember)(nil),          // 22: psw.ha.v1.PmxcfsMember
-	(*LocalStorage)(nil),          // 23: psw.ha.v1.LocalStorage
-	(*Replication)(nil),           // 24: psw.ha.v1.Replication
-	(*LocalCeph)(nil),             // 25: psw.ha.v1.LocalCeph
-	(*CephHost)(nil),              // 26: psw.ha.v1.CephHost
-	(*CephPool)(nil),              // 27: psw.ha.v1.CephPool
-	(*LocalFencing)(nil),          // 28: psw.ha.v1.LocalFencing
-	(*LocalSBD)(nil),              // 29: psw.ha.v1.LocalSBD
-	(*SBDDevice)(nil),             // 30: psw.ha.v1.SBDDevice
-	(*SBDSlot)(nil),               // 31: psw.ha.v1.SBDSlot
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*MappedDevice)(nil),          // 11: psw.ha.v1.MappedDevice
+	(*WriteTest)(nil),             // 12: psw.ha.v1.WriteTest
+	(*LRMResult)(nil),             // 13: psw.ha.v1.LRMResult
+	(*ModuleOption)(nil),          // 14: psw.ha.v1.ModuleOption
+	(*WatchdogHolder)(nil),        // 15: psw.ha.v1.WatchdogHolder
+	(*CorosyncConfig)(nil),        // 16: psw.ha.v1.CorosyncConfig
+	(*CorosyncNode)(nil),          // 17: psw.ha.v1.CorosyncNode
+	(*Clock)(nil),                 // 18: psw.ha.v1.Clock
+	(*Hardware)(nil),              // 19: psw.ha.v1.Hardware
+	(*Unit)(nil),                  // 20: psw.ha.v1.Unit
+	(*Interface)(nil),             // 21: psw.ha.v1.Interface
+	(*Membership)(nil),            // 22: psw.ha.v1.Membership
+	(*PmxcfsMember)(nil),          // 23: psw.ha.v1.PmxcfsMember
+	(*LocalStorage)(nil),          // 24: psw.ha.v1.LocalStorage
+	(*Replication)(nil),           // 25: psw.ha.v1.Replication
+	(*LocalCeph)(nil),             // 26: psw.ha.v1.LocalCeph
+	(*CephHost)(nil),              // 27: psw.ha.v1.CephHost
+	(*CephPool)(nil),              // 28: psw.ha.v1.CephPool
+	(*LocalFencing)(nil),          // 29: psw.ha.v1.LocalFencing
+	(*LocalSBD)(nil),              // 30: psw.ha.v1.LocalSBD
+	(*SBDDevice)(nil),             // 31: psw.ha.v1.SBDDevice
+	(*SBDSlot)(nil),               // 32: psw.ha.v1.SBDSlot
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
 }
 var file_psw_ha_v1_report_proto_depIdxs = []int32{
-	32, // 0: psw.ha.v1.Report.taken:type_name -> google.protobuf.Timestamp
-	33, // 1: psw.ha.v1.Report.took:type_name -> google.protobuf.Duration
+	33, // 0: psw.ha.v1.Report.taken:type_name -> google.protobuf.Timestamp
+	34, // 1: psw.ha.v1.Report.took:type_name -> google.protobuf.Duration
 	2,  // 2: psw.ha.v1.Report.system:type_name -> psw.ha.v1.System
 	3,  // 3: psw.ha.v1.Report.mounts:type_name -> psw.ha.v1.Mount
 	4,  // 4: psw.ha.v1.Report.watchdog:type_name -> psw.ha.v1.Watchdog
@@ -3972,60 +4060,61 @@ var file_psw_ha_v1_report_proto_depIdxs = []int32{
 	9,  // 7: psw.ha.v1.Report.running:type_name -> psw.ha.v1.LocalGuest
 	10, // 8: psw.ha.v1.Report.guest_configs:type_name -> psw.ha.v1.GuestConfig
 	1,  // 9: psw.ha.v1.Report.failures:type_name -> psw.ha.v1.ProbeFailure
-	17, // 10: psw.ha.v1.Report.clock:type_name -> psw.ha.v1.Clock
-	18, // 11: psw.ha.v1.Report.hardware:type_name -> psw.ha.v1.Hardware
-	20, // 12: psw.ha.v1.Report.interfaces:type_name -> psw.ha.v1.Interface
-	19, // 13: psw.ha.v1.Report.units:type_name -> psw.ha.v1.Unit
-	28, // 14: psw.ha.v1.Report.fencing:type_name -> psw.ha.v1.LocalFencing
-	23, // 15: psw.ha.v1.Report.storages:type_name -> psw.ha.v1.LocalStorage
-	24, // 16: psw.ha.v1.Report.replications:type_name -> psw.ha.v1.Replication
-	25, // 17: psw.ha.v1.Report.ceph:type_name -> psw.ha.v1.LocalCeph
-	21, // 18: psw.ha.v1.Report.membership:type_name -> psw.ha.v1.Membership
-	33, // 19: psw.ha.v1.System.uptime:type_name -> google.protobuf.Duration
-	33, // 20: psw.ha.v1.Mount.stuck:type_name -> google.protobuf.Duration
-	33, // 21: psw.ha.v1.Mount.took:type_name -> google.protobuf.Duration
-	33, // 22: psw.ha.v1.Mount.rtt:type_name -> google.protobuf.Duration
-	11, // 23: psw.ha.v1.Mount.write:type_name -> psw.ha.v1.WriteTest
+	18, // 10: psw.ha.v1.Report.clock:type_name -> psw.ha.v1.Clock
+	19, // 11: psw.ha.v1.Report.hardware:type_name -> psw.ha.v1.Hardware
+	21, // 12: psw.ha.v1.Report.interfaces:type_name -> psw.ha.v1.Interface
+	20, // 13: psw.ha.v1.Report.units:type_name -> psw.ha.v1.Unit
+	29, // 14: psw.ha.v1.Report.fencing:type_name -> psw.ha.v1.LocalFencing
+	24, // 15: psw.ha.v1.Report.storages:type_name -> psw.ha.v1.LocalStorage
+	25, // 16: psw.ha.v1.Report.replications:type_name -> psw.ha.v1.Replication
+	26, // 17: psw.ha.v1.Report.ceph:type_name -> psw.ha.v1.LocalCeph
+	22, // 18: psw.ha.v1.Report.membership:type_name -> psw.ha.v1.Membership
+	34, // 19: psw.ha.v1.System.uptime:type_name -> google.protobuf.Duration
+	34, // 20: psw.ha.v1.Mount.stuck:type_name -> google.protobuf.Duration
+	34, // 21: psw.ha.v1.Mount.took:type_name -> google.protobuf.Duration
+	34, // 22: psw.ha.v1.Mount.rtt:type_name -> google.protobuf.Duration
+	12, // 23: psw.ha.v1.Mount.write:type_name -> psw.ha.v1.WriteTest
 	5,  // 24: psw.ha.v1.Watchdog.devices:type_name -> psw.ha.v1.WatchdogDevice
-	13, // 25: psw.ha.v1.Watchdog.options:type_name -> psw.ha.v1.ModuleOption
-	14, // 26: psw.ha.v1.Watchdog.holders:type_name -> psw.ha.v1.WatchdogHolder
-	33, // 27: psw.ha.v1.WatchdogDevice.timeout:type_name -> google.protobuf.Duration
-	33, // 28: psw.ha.v1.WatchdogDevice.time_left:type_name -> google.protobuf.Duration
-	33, // 29: psw.ha.v1.WatchdogDevice.pretimeout:type_name -> google.protobuf.Duration
+	14, // 25: psw.ha.v1.Watchdog.options:type_name -> psw.ha.v1.ModuleOption
+	15, // 26: psw.ha.v1.Watchdog.holders:type_name -> psw.ha.v1.WatchdogHolder
+	34, // 27: psw.ha.v1.WatchdogDevice.timeout:type_name -> google.protobuf.Duration
+	34, // 28: psw.ha.v1.WatchdogDevice.time_left:type_name -> google.protobuf.Duration
+	34, // 29: psw.ha.v1.WatchdogDevice.pretimeout:type_name -> google.protobuf.Duration
 	7,  // 30: psw.ha.v1.Corosync.links:type_name -> psw.ha.v1.Link
-	33, // 31: psw.ha.v1.Corosync.token_timeout:type_name -> google.protobuf.Duration
-	33, // 32: psw.ha.v1.Corosync.consensus:type_name -> google.protobuf.Duration
-	15, // 33: psw.ha.v1.Corosync.config:type_name -> psw.ha.v1.CorosyncConfig
-	33, // 34: psw.ha.v1.Link.latency:type_name -> google.protobuf.Duration
-	33, // 35: psw.ha.v1.Link.latency_max:type_name -> google.protobuf.Duration
-	32, // 36: psw.ha.v1.LocalHA.lrm_at:type_name -> google.protobuf.Timestamp
-	32, // 37: psw.ha.v1.LocalHA.master_at:type_name -> google.protobuf.Timestamp
-	32, // 38: psw.ha.v1.LocalHA.commands_at:type_name -> google.protobuf.Timestamp
-	12, // 39: psw.ha.v1.LocalHA.failed:type_name -> psw.ha.v1.LRMResult
-	32, // 40: psw.ha.v1.LocalGuest.started:type_name -> google.protobuf.Timestamp
-	32, // 41: psw.ha.v1.WriteTest.at:type_name -> google.protobuf.Timestamp
-	33, // 42: psw.ha.v1.WriteTest.took:type_name -> google.protobuf.Duration
-	33, // 43: psw.ha.v1.WriteTest.stuck:type_name -> google.protobuf.Duration
-	33, // 44: psw.ha.v1.CorosyncConfig.token:type_name -> google.protobuf.Duration
-	16, // 45: psw.ha.v1.CorosyncConfig.nodes:type_name -> psw.ha.v1.CorosyncNode
-	33, // 46: psw.ha.v1.Clock.offset:type_name -> google.protobuf.Duration
-	33, // 47: psw.ha.v1.Clock.error_max:type_name -> google.protobuf.Duration
-	33, // 48: psw.ha.v1.Clock.error_estimated:type_name -> google.protobuf.Duration
-	22, // 49: psw.ha.v1.Membership.members:type_name -> psw.ha.v1.PmxcfsMember
-	32, // 50: psw.ha.v1.Replication.last_sync:type_name -> google.protobuf.Timestamp
-	32, // 51: psw.ha.v1.LocalCeph.asked:type_name -> google.protobuf.Timestamp
-	26, // 52: psw.ha.v1.LocalCeph.hosts:type_name -> psw.ha.v1.CephHost
-	27, // 53: psw.ha.v1.LocalCeph.pools:type_name -> psw.ha.v1.CephPool
-	29, // 54: psw.ha.v1.LocalFencing.sbd:type_name -> psw.ha.v1.LocalSBD
-	30, // 55: psw.ha.v1.LocalSBD.devices:type_name -> psw.ha.v1.SBDDevice
-	33, // 56: psw.ha.v1.SBDDevice.timeout_watchdog:type_name -> google.protobuf.Duration
-	33, // 57: psw.ha.v1.SBDDevice.timeout_msgwait:type_name -> google.protobuf.Duration
-	31, // 58: psw.ha.v1.SBDDevice.slots:type_name -> psw.ha.v1.SBDSlot
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	34, // 31: psw.ha.v1.Corosync.token_timeout:type_name -> google.protobuf.Duration
+	34, // 32: psw.ha.v1.Corosync.consensus:type_name -> google.protobuf.Duration
+	16, // 33: psw.ha.v1.Corosync.config:type_name -> psw.ha.v1.CorosyncConfig
+	34, // 34: psw.ha.v1.Link.latency:type_name -> google.protobuf.Duration
+	34, // 35: psw.ha.v1.Link.latency_max:type_name -> google.protobuf.Duration
+	33, // 36: psw.ha.v1.LocalHA.lrm_at:type_name -> google.protobuf.Timestamp
+	33, // 37: psw.ha.v1.LocalHA.master_at:type_name -> google.protobuf.Timestamp
+	33, // 38: psw.ha.v1.LocalHA.commands_at:type_name -> google.protobuf.Timestamp
+	13, // 39: psw.ha.v1.LocalHA.failed:type_name -> psw.ha.v1.LRMResult
+	33, // 40: psw.ha.v1.LocalGuest.started:type_name -> google.protobuf.Timestamp
+	11, // 41: psw.ha.v1.GuestConfig.mapped:type_name -> psw.ha.v1.MappedDevice
+	33, // 42: psw.ha.v1.WriteTest.at:type_name -> google.protobuf.Timestamp
+	34, // 43: psw.ha.v1.WriteTest.took:type_name -> google.protobuf.Duration
+	34, // 44: psw.ha.v1.WriteTest.stuck:type_name -> google.protobuf.Duration
+	34, // 45: psw.ha.v1.CorosyncConfig.token:type_name -> google.protobuf.Duration
+	17, // 46: psw.ha.v1.CorosyncConfig.nodes:type_name -> psw.ha.v1.CorosyncNode
+	34, // 47: psw.ha.v1.Clock.offset:type_name -> google.protobuf.Duration
+	34, // 48: psw.ha.v1.Clock.error_max:type_name -> google.protobuf.Duration
+	34, // 49: psw.ha.v1.Clock.error_estimated:type_name -> google.protobuf.Duration
+	23, // 50: psw.ha.v1.Membership.members:type_name -> psw.ha.v1.PmxcfsMember
+	33, // 51: psw.ha.v1.Replication.last_sync:type_name -> google.protobuf.Timestamp
+	33, // 52: psw.ha.v1.LocalCeph.asked:type_name -> google.protobuf.Timestamp
+	27, // 53: psw.ha.v1.LocalCeph.hosts:type_name -> psw.ha.v1.CephHost
+	28, // 54: psw.ha.v1.LocalCeph.pools:type_name -> psw.ha.v1.CephPool
+	30, // 55: psw.ha.v1.LocalFencing.sbd:type_name -> psw.ha.v1.LocalSBD
+	31, // 56: psw.ha.v1.LocalSBD.devices:type_name -> psw.ha.v1.SBDDevice
+	34, // 57: psw.ha.v1.SBDDevice.timeout_watchdog:type_name -> google.protobuf.Duration
+	34, // 58: psw.ha.v1.SBDDevice.timeout_msgwait:type_name -> google.protobuf.Duration
+	32, // 59: psw.ha.v1.SBDDevice.slots:type_name -> psw.ha.v1.SBDSlot
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_report_proto_init() }
@@ -4039,7 +4128,7 @@ func file_psw_ha_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_report_proto_rawDesc), len(file_psw_ha_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
