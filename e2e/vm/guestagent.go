@@ -21,7 +21,7 @@ type guestAgent struct {
 
 // answerMax is how long one question may take: the machine may be busy booting, frozen or
 // being reset.
-const answerMax = 10 * time.Second
+const answerMax = 30 * time.Second
 
 // exec runs a shell script and returns what it printed and its exit code.
 func (g *guestAgent) exec(ctx context.Context, script string) (out string, code int, err error) {
@@ -118,7 +118,7 @@ func (g *guestAgent) connect(ctx context.Context) error {
 	}
 	g.conn, g.lines = conn, bufio.NewReader(conn)
 	g.synced++
-	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte{0xff}); err != nil {

@@ -23,9 +23,10 @@ const inside = "PSW_HA_VM_INSIDE"
 // rig is what all stories share.
 var rig *vm.Rig
 
-func start(t *testing.T) *vm.Lab {
+// start begins a story, with agents on the nodes that it looks at.
+func start(t *testing.T, agents ...string) *vm.Lab {
 	t.Helper()
-	return vm.Start(t, rig)
+	return vm.Start(t, rig, agents...)
 }
 
 func TestMain(m *testing.M) {

@@ -254,8 +254,14 @@ func (r *Rig) restore(ctx context.Context) error {
 	if err := r.tell(ctx, "cont"); err != nil {
 		return err
 	}
-	return each(r.machines, func(m *machine) error { return m.setClock(ctx, 0) })
+	return each(r.machines, func(m *machine) error {
+		return eventually(ctx, awakeMax, m.name+" has the right time", func(ctx context.Context) error { return m.setClock(ctx, 0) })
+	})
 }
+
+// awakeMax is how long a restored machine may take to answer. It begins without a single
+// translated instruction.
+const awakeMax = 3 * time.Minute
 
 // tell gives all QEMUs a command, as nearly at once as can be.
 func (r *Rig) tell(ctx context.Context, command string) error {

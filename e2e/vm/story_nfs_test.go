@@ -17,7 +17,7 @@ import (
 // ever. The agent says so in its next report or the one after it, goes on reporting
 // everything else, and its children do not pile up.
 func TestTheNFSServerFreezes(t *testing.T) {
-	lab := start(t)
+	lab := start(t, "pve1")
 	nfsStory(t, lab, lab.NAS().Freeze, lab.NAS().Thaw, func(m ha.Mount) string {
 		if m.Answering || m.Stuck == 0 {
 			return fmt.Sprintf("answering %t, stuck for %s", m.Answering, m.Stuck)
@@ -28,7 +28,7 @@ func TestTheNFSServerFreezes(t *testing.T) {
 
 // The NFS service stops, and connections are refused: to a hard mount that is the same.
 func TestTheNFSServiceStops(t *testing.T) {
-	lab := start(t)
+	lab := start(t, "pve1")
 	nfsStory(t, lab, lab.NAS().StopNFS, lab.NAS().StartNFS, func(m ha.Mount) string {
 		if m.Answering || m.Stuck == 0 {
 			return fmt.Sprintf("answering %t, stuck for %s", m.Answering, m.Stuck)
@@ -39,7 +39,7 @@ func TestTheNFSServiceStops(t *testing.T) {
 
 // The export is withdrawn: the server answers, with a refusal, and the report has its words.
 func TestTheExportIsWithdrawn(t *testing.T) {
-	lab := start(t)
+	lab := start(t, "pve1")
 	nfsStory(t, lab, lab.NAS().Unexport, lab.NAS().Export, func(m ha.Mount) string {
 		if m.Answering || m.Error == "" {
 			return fmt.Sprintf("answering %t, error %q, stuck for %s", m.Answering, m.Error, m.Stuck)
@@ -48,28 +48,21 @@ func TestTheExportIsWithdrawn(t *testing.T) {
 	})
 }
 
-// nfsStory breaks the storage for all nodes and mends it again.
+// nfsStory breaks the storage and mends it again.
 func nfsStory(t *testing.T, lab *vm.Lab, break_, fix func(), broken func(ha.Mount) string) {
 	t.Helper()
 	break_()
-	took := lab.Await("every node reports it", time.Minute, func(v View) string {
-		for _, node := range nodes {
-			m, ok := v.Mount(node)
-			if !ok {
-				return node + " does not see the mount"
-			}
-			if why := broken(m); why != "" {
-				return node + ": " + why
-			}
+	took := lab.Await("pve1 reports it", time.Minute, func(v View) string {
+		m, ok := v.Mount("pve1")
+		if !ok {
+			return "pve1 does not see the mount"
 		}
-		return ""
+		return broken(m)
 	})
 	if took > 2*ha.ReportInterval {
 		t.Logf("          that is more than two intervals (%s): the machine this runs on is loaded", 2*ha.ReportInterval)
 	}
-	for _, node := range nodes {
-		lab.AwaitFinding(check.NFSNotAnswering, node, ha.Fail, 10*time.Second)
-	}
+	lab.AwaitFinding(check.NFSNotAnswering, "pve1", ha.Fail, 10*time.Second)
 	keepsReporting(t, lab, "pve1", func(r ha.Report) string {
 		if !r.Corosync.Quorate || !r.Watchdog.MuxRunning || !r.HA.LRMRunning {
 			return "other facts are missing"
@@ -77,14 +70,7 @@ func nfsStory(t *testing.T, lab *vm.Lab, break_, fix func(), broken func(ha.Moun
 		return ""
 	})
 	fix()
-	lab.Await("every node reports that it answers again", 2*time.Minute, func(v View) string {
-		for _, node := range nodes {
-			if f, _ := v.Finding(check.NFSNotAnswering, node); f.Status != ha.Pass {
-				return node + ": " + f.Evidence
-			}
-		}
-		return ""
-	})
+	lab.AwaitFinding(check.NFSNotAnswering, "pve1", ha.Pass, 2*time.Minute)
 }
 
 // roundsWatched is how many reports a story looks at to call an agent alive.
@@ -144,11 +130,10 @@ func agentsWeight(t *testing.T, lab *vm.Lab, node string) (children, threads int
 // The mount is gone, and the folder below it is there: writes would land on the root disk.
 // The report has no mount, and the judge says what that means.
 func TestTheStorageIsNotMounted(t *testing.T) {
-	lab := start(t)
+	lab := start(t, "pve2")
 	pve2 := lab.Node("pve2")
 	pve2.Run("umount /mnt/shared")
 	lab.AwaitFinding(check.NFSNotMounted, "pve2", ha.Fail, time.Minute)
-	lab.AwaitFinding(check.NFSNotMounted, "pve1", ha.Pass, 10*time.Second)
 	pve2.Run("/usr/lib/lab/mount-shared")
 	lab.AwaitFinding(check.NFSNotMounted, "pve2", ha.Pass, time.Minute)
 }
