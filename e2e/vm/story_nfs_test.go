@@ -64,8 +64,8 @@ func nfsStory(t *testing.T, lab *vm.Lab, break_, fix func(), broken func(ha.Moun
 	}
 	lab.AwaitFinding(check.NFSNotAnswering, "pve1", ha.Fail, 10*time.Second)
 	keepsReporting(t, lab, "pve1", func(r ha.Report) string {
-		if !r.Corosync.Quorate || !r.Watchdog.MuxRunning || !r.HA.LRMRunning {
-			return "other facts are missing"
+		if r.System.Uptime == 0 || !r.Watchdog.MuxRunning || !r.HA.LRMRunning {
+			return fmt.Sprintf("other facts are missing: %v", r.Failures)
 		}
 		return ""
 	})

@@ -20,8 +20,8 @@ const (
 	// deviceTimeout is what Proxmox sets as well.
 	deviceTimeout = 10
 	// silenceMax is how long a client may be silent. Proxmox allows 60 s; a story need not
-	// take that long to show the same.
-	silenceMax = 10 * time.Second
+	// take that long to show the same, but a busy host must not look like a lost quorum.
+	silenceMax = 20 * time.Second
 	// magicClose is what a client sends before it goes on purpose.
 	magicClose = 'V'
 )
