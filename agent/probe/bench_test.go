@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -73,6 +74,46 @@ func BenchmarkStatfsHere(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64((used()-before).Microseconds())/float64(b.N), "child-cpu-µs/op")
+}
+
+// BenchmarkMounts is our reading of mountinfo and mountstats of a machine with four NFS mounts;
+// BenchmarkMountsByProcfs is that of Prometheus' procfs, from files in memory-backed /tmp.
+func BenchmarkMounts(b *testing.B) {
+	host := load(b, "nfs-healthy.pve1")
+	info, stats := string(host.files["proc/self/mountinfo"].data), string(host.files["proc/self/mountstats"].data)
+	b.ReportAllocs()
+	for b.Loop() {
+		if mounts, err := parseMountinfo(info); err != nil || len(mounts) == 0 || len(parseMountstats(stats)) == 0 {
+			b.Fatal(mounts, err)
+		}
+	}
+}
+
+func BenchmarkMountsByProcfs(b *testing.B) {
+	host := load(b, "nfs-healthy.pve1")
+	fsys, err := procfs.NewFS(procFolder(b, keepLines(host.files["proc/self/mountinfo"].data, func(line string) string {
+		if _, isNFS, _ := parseMount(line); isNFS { // of others a recording has no options, which procfs refuses
+			return line
+		}
+		return ""
+	}), host.files["proc/self/mountstats"].data))
+	if err != nil {
+		b.Fatal(err)
+	}
+	process, err := fsys.Proc(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		mounts, err := process.MountInfo()
+		if err != nil || len(mounts) == 0 {
+			b.Fatal(err)
+		}
+		if stats, err := process.MountStats(); err != nil || len(stats) == 0 {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkGuestConfig(b *testing.B) {

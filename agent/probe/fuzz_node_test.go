@@ -157,6 +157,7 @@ func FuzzSBD(f *testing.F) {
 	seedRun(f, "sbd -d /dev/disk/by-id/scsi-36001405 list")
 	seedFile(f, "etc/default/sbd")
 	f.Add("0\tnode1\treset\tnode2\n")
+	f.Add("Timeout (watchdog) : 1\nTimeout (watchdog) : 2\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		var d ha.SBDDevice
 		if err := parseSBDDump(text, &d); err == nil && !(strings.Contains(text, "(watchdog)") && strings.Contains(text, "(msgwait)")) || d.TimeoutMsgwait < 0 || d.TimeoutWatchdog < 0 {

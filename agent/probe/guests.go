@@ -35,7 +35,7 @@ func lookGuests(_ context.Context, r *round) (facts, error) {
 	list := make([]ha.LocalGuest, len(guests))
 	var missing faults
 	for k, g := range guests {
-		list[k] = ha.LocalGuest{SID: g.sid, PID: g.pid, Started: boot.Add(time.Duration(g.ticks) * tick), Incoming: g.incoming}
+		list[k] = ha.LocalGuest{SID: g.sid, PID: g.pid, Started: boot.Add(time.Duration(g.ticks) * tick).Truncate(time.Second), Incoming: g.incoming}
 		if g.incoming {
 			here, err := configLiesHere(r.host, r.node, g.sid)
 			missing.add("whether the migration of "+g.sid.String()+" has ended", err)

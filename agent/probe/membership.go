@@ -38,10 +38,13 @@ func lookMembership(_ context.Context, r *round) (facts, error) {
 		missing.add("etc/pve/.members", bare(err))
 	}
 	m.Clustered = own
-	m.RootKeys, err = publicKeys(r.host, rootKeys)
-	missing.add("keys of root", err)
+	if len(m.Members) == 0 {
+		m.RootKeys, err = publicKeys(r.host, rootKeys)
+		missing.add("keys of root", err)
+	}
 	m.HostKeys, err = publicKeys(r.host, hostKeys)
 	missing.add("keys of the host", err)
+	m.HostKeys = shortest(m.HostKeys)
 	return func(report *ha.Report) {
 		report.Membership = m
 		report.Corosync.Config.ClusterVersion = clusterVersion
@@ -91,6 +94,17 @@ func publicKeys(h Host, names []string) ([]string, error) {
 		}
 	}
 	return keys, missing.err()
+}
+
+// shortest keeps one host key if the node has the kind that every SSH of today prefers: the
+// others are ten times as long, and would be most of what some reports say.
+func shortest(keys []string) []string {
+	for _, key := range keys {
+		if strings.HasPrefix(key, "ssh-ed25519 ") {
+			return []string{key}
+		}
+	}
+	return keys
 }
 
 func publicKey(text string) (key string, ok bool) {

@@ -110,7 +110,7 @@ var parts = []struct {
 		m := r.Membership
 		return fmt.Sprintf("%t %s quorate=%t %v %d keys of root, %d of the host", m.Clustered, m.ClusterName, m.Quorate, m.Members, len(m.RootKeys), len(m.HostKeys))
 	},
-		"true home quorate=true [{1 pve1 true 10.10.0.198} {2 pve2 true 10.10.0.199}] 1 keys of root, 2 of the host",
+		"true home quorate=true [{1 pve1 true 10.10.0.198} {2 pve2 true 10.10.0.199}] 0 keys of root, 1 of the host",
 		"true home quorate=false [{1 pve1 true 10.10.0.198} {2 pve2 true 10.10.0.199} {3 pve3 false }] 0 keys of root, 0 of the host"},
 }
 
@@ -139,5 +139,24 @@ func TestNothingCanBeSeen(t *testing.T) {
 	}
 	if r.Clock.Synchronized || r.Membership.Clustered || r.Corosync.Quorate || len(r.Units) > 0 || r.System.PmxcfsMounted {
 		t.Errorf("out of nothing: %+v", r)
+	}
+}
+
+// A node that stands alone tells the keys of root, which let it into a cluster; where pmxcfs
+// lists members the cluster knows them already.
+func TestNodeThatStandsAlone(t *testing.T) {
+	host := load(t, "busy.pve1")
+	delete(host.files, "etc/corosync/corosync.conf")
+	delete(host.files, "etc/pve/corosync.conf")
+	delete(host.files, "etc/ssh/ssh_host_ed25519_key.pub")
+	host.add("etc/pve/.members", "{\n\"nodename\": \"pve1\",\n\"version\": 0\n}\n")
+	m := lookAt(t, host).Membership
+	if m.Clustered || m.ClusterName != "" || len(m.Members) != 0 || len(m.RootKeys) != 1 || len(m.HostKeys) != 1 || !strings.HasPrefix(m.HostKeys[0], "ssh-rsa AAAA") {
+		t.Errorf("%+v", m)
+	}
+	host.add("root/.ssh/id_rsa.pub", "-----BEGIN OPENSSH PRIVATE KEY-----\nabcdef\n")
+	r := lookAt(t, host)
+	if why, failed := r.Failed(ha.ProbeMembership); !failed || strings.Contains(why, "abcdef") || len(r.Membership.RootKeys) != 0 {
+		t.Errorf("a private key where a public one belongs: %s, %+v", why, r.Membership)
 	}
 }

@@ -108,15 +108,15 @@ func askSBDTool(ctx context.Context, h Host, path, question string) (string, err
 
 // parseSBDDump reads the timeouts, in seconds, of "sbd dump".
 func parseSBDDump(text string, d *ha.SBDDevice) error {
-	found := 0
+	var watchdog, msgwait bool
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(line, ":")
 		var field *time.Duration
 		switch strings.Join(strings.Fields(key), " ") {
 		case "Timeout (watchdog)":
-			field = &d.TimeoutWatchdog
+			field, watchdog = &d.TimeoutWatchdog, true
 		case "Timeout (msgwait)":
-			field = &d.TimeoutMsgwait
+			field, msgwait = &d.TimeoutMsgwait, true
 		default:
 			continue
 		}
@@ -125,9 +125,8 @@ func parseSBDDump(text string, d *ha.SBDDevice) error {
 			return fmt.Errorf("sbd dump: not a timeout: %.80q", line)
 		}
 		*field = time.Duration(n) * time.Second
-		found++
 	}
-	if found != 2 {
+	if !watchdog || !msgwait {
 		return fmt.Errorf("sbd dump: its answer is incomplete")
 	}
 	return nil

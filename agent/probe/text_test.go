@@ -258,7 +258,7 @@ func TestMountsAgreeWithProcfs(t *testing.T) {
 }
 
 // procFolder writes mountinfo and mountstats where procfs looks for them.
-func procFolder(t *testing.T, info, stats []byte) string {
+func procFolder(t testing.TB, info, stats []byte) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "1"), 0o777); err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -150,7 +149,7 @@ func (c *Cluster) tryAnswer(n *node, method string, u *url.URL, header http.Head
 	}
 	path, ok := strings.CutPrefix(u.EscapedPath(), "/api2/json")
 	e, vars := find(method, path)
-	if !ok || e == nil || handlers[method+" "+e.path] == nil || !n.serves(e.path) {
+	if !ok || e == nil || handlers[method+" "+e.path] == nil {
 		text := fmt.Sprintf("Method '%s %s' not implemented", method, path)
 		return nil, &apiError{status: 501, reason: text, message: text}
 	}
@@ -177,9 +176,7 @@ func (c *Cluster) tryAnswer(n *node, method string, u *url.URL, header http.Head
 	for k, v := range args {
 		all[k] = v
 	}
-	errs := e.validate(all)
-	maps.Copy(errs, n.unknown(method+" "+e.path, args))
-	if len(errs) > 0 {
+	if errs := e.validate(all); len(errs) > 0 {
 		return nil, invalid(errs)
 	}
 	return handlers[method+" "+e.path](r)

@@ -3,7 +3,6 @@ package pvesim
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 )
 
@@ -37,12 +36,11 @@ type storage struct {
 	disabled bool
 	size     int64
 	used     int64
-	extra    map[string]string // further lines
 }
 
 func (s *storage) clone() *storage {
 	o := *s
-	o.content, o.nodes, o.extra = slices.Clone(s.content), slices.Clone(s.nodes), maps.Clone(s.extra)
+	o.content, o.nodes = slices.Clone(s.content), slices.Clone(s.nodes)
 	return &o
 }
 
@@ -90,11 +88,10 @@ func (s *storage) on(node string) bool {
 	return !s.disabled && (len(s.nodes) == 0 || slices.Contains(s.nodes, node))
 }
 
-// active reports whether the storage works on a node now. Asking activates it.
+// active reports whether the storage works on a node now.
 func (n *node) active(s *storage) bool {
-	if !n.up || !s.on(n.name) {
+	if !n.up || !s.on(n.name) || n.c.faults.failedStorage[s.id][n.name] {
 		return false
 	}
-	why, _ := n.activate(s)
-	return why == ""
+	return s.typ != "nfs" || !n.stuck
 }

@@ -130,8 +130,10 @@ type Membership struct {
 	ClusterName string         `json:"cluster_name,omitempty"`
 	Quorate     bool           `json:"quorate,omitempty"`
 	Members     []PmxcfsMember `json:"members,omitempty"` // by id
-	// RootKeys are root's public SSH keys (/root/.ssh/id_*.pub), HostKeys those of the node's
-	// SSH server (/etc/ssh/ssh_host_*_key.pub), each as "TYPE BASE64", sorted. Public ones only.
+	// RootKeys are root's public SSH keys (/root/.ssh/id_*.pub), while pmxcfs lists no members:
+	// afterwards the cluster knows them. HostKeys are those of the node's SSH server
+	// (/etc/ssh/ssh_host_*_key.pub): the ed25519 one, or all others if there is none. Each is
+	// "TYPE BASE64", sorted. Public ones only.
 	RootKeys []string `json:"root_keys,omitempty"`
 	HostKeys []string `json:"host_keys,omitempty"`
 }

@@ -2605,8 +2605,9 @@ type Membership struct {
 	Quorate     bool   `protobuf:"varint,3,opt,name=quorate,proto3" json:"quorate,omitempty"`
 	// By id.
 	Members []*PmxcfsMember `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
-	// RootKeys are root's public SSH keys (/root/.ssh/id_*.pub), HostKeys those of the node's
-	// SSH server (/etc/ssh/ssh_host_*_key.pub), each as "TYPE BASE64", sorted. Public ones only.
+	// RootKeys are root's public SSH keys, while pmxcfs lists no members: afterwards the
+	// cluster knows them. HostKeys are those of the node's SSH server: the ed25519 one, or all
+	// others if there is none. Each is "TYPE BASE64", sorted. Public ones only.
 	RootKeys      []string `protobuf:"bytes,5,rep,name=root_keys,json=rootKeys,proto3" json:"root_keys,omitempty"`
 	HostKeys      []string `protobuf:"bytes,6,rep,name=host_keys,json=hostKeys,proto3" json:"host_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
