@@ -56,12 +56,14 @@ func (w *world) config(m managed) (c ha.GuestConfig, v verdict, ok bool) {
 	}
 	r, why, ok := w.answered(m.guest.Node, ha.ProbeGuestConfigs)
 	if ok {
-		c, ok = r.GuestConfig(m.guest.SID)
+		if c, ok = r.GuestConfig(m.guest.SID); ok {
+			return c, verdict{}, true
+		}
 		why = fmt.Sprintf("the agent on %s does not see the configuration of %s", m.guest.Node, m.guest.SID)
 	}
 	v = unknown("", "%s", why)
 	v.on = m.guest.Node
-	return c, v, ok
+	return c, v, false
 }
 
 // allowedNodes are the nodes a target may run on: the named ones if it is strict, else
