@@ -97,7 +97,7 @@ func known(code ha.Code) bool {
 // answered with a finding that is UNKNOWN, so that no mistake reads as ready.
 func Judge(s ha.Snapshot, r ha.CheckRequest) ha.Readiness {
 	w := newWorld(s, r.Policy)
-	var out judgement
+	out := newJudgement(w, r.Profile)
 	for _, c := range All {
 		if severity := c.Severity(r.Profile); severity != "" {
 			out.add(c, severity, c.judge(w))
@@ -216,6 +216,22 @@ type cause struct {
 	subject string
 }
 
+// newJudgement makes room for every finding there will be: a large cluster has hundreds
+// of thousands, and to copy them again and again costs more than to judge.
+func newJudgement(w *world, profile string) judgement {
+	room := 0
+	for _, c := range All {
+		switch {
+		case c.Severity(profile) == "":
+		case c.target != nil:
+			room += len(w.targets)
+		default:
+			room += len(w.nodes) + 1
+		}
+	}
+	return judgement{findings: make([]ha.Finding, 0, room), targets: make([][]string, 0, room)}
+}
+
 func (j *judgement) add(c Check, severity ha.Status, verdicts []verdict) {
 	if j.causes == nil {
 		j.causes = make(map[cause]ha.Code)
@@ -257,6 +273,9 @@ func (j *judgement) because(c Check, subjects ...string) (ha.Code, bool) {
 // narrowed keeps what the request asks for. A kept finding's cause is kept with it:
 // otherwise `only` could hide the failure and leave a harmless looking SKIP.
 func (j *judgement) narrowed(w *world, r ha.CheckRequest) ha.Readiness {
+	if len(r.Only) == 0 && r.Target == "" {
+		return ha.Readiness{Findings: j.findings}
+	}
 	wanted := func(k int) bool {
 		if len(r.Only) > 0 && !slices.Contains(r.Only, j.findings[k].Code) {
 			return false
