@@ -59,6 +59,8 @@ type Coordinator struct {
 	safeSaid map[string]time.Time // the DrainedAt for which "safe" was journalled, by maintenance
 	pauses   map[pause]int        // how often a live move's pause was looked for
 	keptAt   time.Time            // when reports were last written down
+	// driftSince is since when what is registered has drifted from what is to be kept.
+	driftSince time.Time
 }
 
 // sight is what the newest observation saw and the newest tick planned from it. It is
@@ -182,7 +184,7 @@ func (c *Coordinator) Tick(ctx context.Context) error {
 			s.Maintenances[k] = next
 		}
 	}
-	faults = append(faults, c.operate(ctx, s, closed, plans))
+	faults = append(faults, c.operate(ctx, s, closed, plans), c.keep(s, closed))
 	faults = append(faults, c.measure(ctx, s), c.keepReports(s), c.dropLateOrders(s.At))
 	err = errors.Join(faults...)
 	c.publish(func(v *sight) { v.plans, v.closed, v.faults = plans, closed, texts(faults[1:]) })

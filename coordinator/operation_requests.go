@@ -10,6 +10,7 @@ import (
 
 	"github.com/casaeureka/psw-ha/coordinator/planner"
 	"github.com/casaeureka/psw-ha/coordinator/store"
+	"github.com/casaeureka/psw-ha/pkg/check"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -28,7 +29,22 @@ func (c *Coordinator) PreviewOperation(ctx context.Context, r ha.OperationReques
 func (c *Coordinator) previewOperation(r ha.OperationRequest, s ha.Snapshot) ha.OperationPreview {
 	p := planner.PreviewOperation(r, s)
 	p.Blockers = append(p.Blockers, c.closed(s)...)
+	blockers, accepted := readinessGate(r, s)
+	p.Blockers = append(p.Blockers, blockers...)
+	for _, b := range accepted {
+		p.Notices = append(p.Notices, fmt.Sprintf("accepted although HA is not ready: %s of %s: %s", b.Code, b.Subject, b.Reason))
+	}
 	return p
+}
+
+// readinessGate asks the verdict before targets are put under HA: who is registered in a
+// cluster where HA does not work is moved by it all the same. What the registration itself
+// mends does not count, and what the operator accepts by its code is returned apart.
+func readinessGate(r ha.OperationRequest, s ha.Snapshot) (blockers, accepted []ha.Blocker) {
+	if r.Kind != ha.OperationApply {
+		return nil, nil
+	}
+	return check.Blockers(s, nil, r.Options.Accept)
 }
 
 // operationOpen forbids a maintenance while an operation changes the cluster.
@@ -86,9 +102,15 @@ func (c *Coordinator) StartOperation(ctx context.Context, r ha.OperationRequest)
 	}
 	op := ha.Operation{Kind: r.Kind, Node: r.Node, Target: r.Target, Options: r.Options, By: r.By, Message: r.Message,
 		Policy: s.Policy, RequestedAt: time.Now().UTC()}
+	_, accepted := readinessGate(r, s)
 	err = c.change(op.RequestedAt, func(tx *store.Tx) (err error) {
 		if op, err = tx.CreateOperation(op); err != nil {
 			return err
+		}
+		if text := acceptedText(op.By, accepted); text != "" {
+			if err := tx.Journal(ha.Event{Type: ha.EventRequested, Operation: op.ID, Text: text}); err != nil {
+				return err
+			}
 		}
 		return tx.Journal(askedFor(op, r))
 	})

@@ -39,6 +39,7 @@ type world struct {
 	// absent nodes' agents do not run.
 	absent map[string]bool
 	config coordinator.Config
+	token  string // the coordinator's
 	// alter changes what an agent sees before it is reported.
 	alter func(r *ha.Report)
 	tick  error // what the last tick said
@@ -100,7 +101,13 @@ func homePolicy() *ha.Policy {
 // newWorld builds a world; the coordinator has not ticked yet.
 func newWorld(t testing.TB, spec pvesim.Spec) *world {
 	t.Helper()
-	w := &world{t: t, sim: pvesim.New(spec), path: filepath.Join(t.TempDir(), "psw.db"), agents: make(map[string]*agent), absent: make(map[string]bool),
+	return newWorldAs(t, spec, "root@pam!ha")
+}
+
+// newWorldAs is newWorld with another API token for the coordinator.
+func newWorldAs(t testing.TB, spec pvesim.Spec, token string) *world {
+	t.Helper()
+	w := &world{t: t, token: token, sim: pvesim.New(spec), path: filepath.Join(t.TempDir(), "psw.db"), agents: make(map[string]*agent), absent: make(map[string]bool),
 		config: coordinator.DefaultConfig()}
 	w.api = &wire{sim: w.sim, to: w.sim.Transport()}
 	w.start()
@@ -130,7 +137,7 @@ func (w *world) start() {
 		endpoints = append(endpoints, "https://"+n+":8006")
 	}
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	client, err := pve.New(pve.Config{Endpoints: endpoints, TokenID: "root@pam!ha", TokenSecret: tokenSecret, Transport: w.api})
+	client, err := pve.New(pve.Config{Endpoints: endpoints, TokenID: w.token, TokenSecret: tokenSecret, Transport: w.api})
 	if err != nil {
 		w.t.Fatal(err)
 	}

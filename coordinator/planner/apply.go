@@ -111,8 +111,12 @@ func (w *world) applyGates() []ha.Blocker {
 	return out
 }
 
-// PreviewApply says what registering what the policy declares would do, and what forbids it.
+// PreviewApply says what registering what the policy declares would do, and what forbids
+// it as a whole. What forbids a single target stands in the plan's waits.
 func PreviewApply(s ha.Snapshot) (ha.PlanView, []ha.Blocker) {
-	w := newWorld(s)
-	return RegistrationView(s), w.applyGates()
+	v, blockers := RegistrationView(s), newWorld(s).applyGates()
+	v.Waits = slices.DeleteFunc(v.Waits, func(x ha.Wait) bool {
+		return slices.ContainsFunc(blockers, func(b ha.Blocker) bool { return b.Subject == x.Subject && b.Reason == x.Reason })
+	})
+	return v, blockers
 }

@@ -133,6 +133,13 @@ func (w *world) fillRooms() {
 			}
 		}
 	}
+	for _, o := range w.Operations {
+		for _, mv := range o.Moves {
+			if mv.Open() && mv.To != "" {
+				w.incoming[mv.SID] = mv.To
+			}
+		}
+	}
 	for _, svc := range w.Inventory.HA.Services {
 		if svc.Moving() && svc.Target != "" {
 			w.incoming[svc.SID] = svc.Target

@@ -91,8 +91,12 @@ func (t *Tx) forgetOldestOperation() error {
 	if len(t.memory.operations) < operationsMax {
 		return nil
 	}
-	id := t.memory.operations[0].ID
-	t.memory.operations = slices.Clone(t.memory.operations[1:])
+	oldest := 0
+	if kept, _ := ha.Kept(t.memory.operations); kept.ID == t.memory.operations[0].ID {
+		oldest = 1 // what was applied last, and whether it is kept, is no history
+	}
+	id := t.memory.operations[oldest].ID
+	t.memory.operations = slices.Delete(slices.Clone(t.memory.operations), oldest, oldest+1)
 	t.dirty = true
 	return t.tx.Bucket(bucketOperations).Delete([]byte(id))
 }
