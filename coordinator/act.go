@@ -294,7 +294,9 @@ func aboutGuest(a ha.Action) ha.SID {
 		return a.Resource.SID
 	case ha.RemoveResource:
 		return a.SID
-	case ha.SetNodeMaintenance, ha.PutRule, ha.RemoveRule, ha.PutGroup, ha.RemoveGroup:
+	case ha.SetNodeMaintenance, ha.PutRule, ha.RemoveRule, ha.PutGroup, ha.RemoveGroup,
+		ha.CreateCluster, ha.AuthorizeJoin, ha.JoinCluster, ha.RevokeJoin, ha.SetupQDevice, ha.RemoveQDevice, ha.RemoveClusterNode,
+		ha.PutStorage, ha.RunHook:
 		return ha.SID{}
 	default:
 		panic(fmt.Sprintf("unknown action %T", a))

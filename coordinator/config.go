@@ -3,6 +3,7 @@ package coordinator
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -26,6 +27,10 @@ type Config struct {
 	// Guest is the guest the coordinator runs in: it is drained last. Zero: the project's
 	// one bootstrap target, if there is exactly one.
 	Guest ha.SID
+	// BootstrapHook is the command that deploys the core apps at the end of a bootstrap, an
+	// absolute path; empty if there is none. What it is about comes as JSON on its standard
+	// input, and it may be run again.
+	BootstrapHook string
 	// ID tells this start of the coordinator from every other. Empty: a random one, as it
 	// should be; a simulation that must repeat itself gives its own.
 	ID string
@@ -59,6 +64,9 @@ func (c Config) Validate() error {
 	}
 	if c.ReportsKept < 0 {
 		wrong("time between two writings of the reports is %s: want 0 or more", c.ReportsKept)
+	}
+	if c.BootstrapHook != "" && !strings.HasPrefix(c.BootstrapHook, "/") {
+		wrong("bootstrap_hook is %q: want an absolute path", c.BootstrapHook)
 	}
 	if len(faults) == 0 {
 		return nil

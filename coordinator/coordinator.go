@@ -47,6 +47,7 @@ type Coordinator struct {
 	rights  rights
 	reports reportBook
 	orders  orderDesk
+	hooks   hooks
 	rival   rivalry
 	changed broadcast
 	wake    chan struct{}

@@ -23,7 +23,7 @@ func (c *Coordinator) operate(ctx context.Context, s ha.Snapshot, closed []ha.Bl
 		return nil
 	}
 	s.Policy = base.Policy
-	next, plan, err := stepOperation(base, s)
+	next, plan, err := stepOperation(base, s, c.aside(base, s))
 	defer func() { plans[base.ID] = plan }()
 	if err != nil {
 		c.log.Error("the planner failed; nothing is done for this operation", "operation", base.ID, "error", err)
@@ -61,14 +61,14 @@ func (c *Coordinator) operate(ctx context.Context, s ha.Snapshot, closed []ha.Bl
 	return c.actOn(ctx, base, next, plan.Actions, s)
 }
 
-// stepOperation is planner.Operate, whose assertions must not end the daemon.
-func stepOperation(op ha.Operation, s ha.Snapshot) (next ha.Operation, p ha.Plan, err error) {
+// stepOperation is planner.OperateWith, whose assertions must not end the daemon.
+func stepOperation(op ha.Operation, s ha.Snapshot, a planner.Aside) (next ha.Operation, p ha.Plan, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			next, p, err = op, ha.Plan{}, ha.Errorf(ha.Internal, "%v", r)
 		}
 	}()
-	next, p = planner.Operate(op, s)
+	next, p = planner.OperateWith(op, s, a)
 	return next, p, nil
 }
 
@@ -259,6 +259,9 @@ func (c *Coordinator) carryOutFor(ctx context.Context, base, op ha.Operation, a 
 		log.Info("order given", "order", p.order.ID, "node", p.agent)
 		return true, note(nil, func(st *ha.OperationStep) { st.Ref = p.order.ID }, func(*ha.Move) {})
 	}
+	if hook, ok := a.(ha.RunHook); ok {
+		return true, c.runHook(ctx, op, hook)
+	}
 	upid, err := c.pve.Do(ctx, a)
 	why := reason(a, err)
 	switch {
@@ -316,16 +319,6 @@ func (c *Coordinator) strikeActions(base, op ha.Operation, actions []ha.Action, 
 	}
 	return c.noteStep(op, s.At, &ha.Event{Type: ha.EventFailed, Text: fmt.Sprintf("not asked: %s: %s", strings.Join(words, ", "), why)},
 		func(o *ha.Operation) { *o = undone(base, *o, actions, s) })
-}
-
-// agentsFor lists the nodes whose agents may carry out a deed, best first.
-func (c *Coordinator) agentsFor(deed ha.OrderDeed, s ha.Snapshot) []ha.NodeName {
-	switch deed := deed.(type) {
-	case ha.SetNodeMaintenance:
-		return c.obedient(deed.Node, s)
-	default:
-		panic(fmt.Sprintf("unknown order %T", deed))
-	}
 }
 
 func (c *Coordinator) storedOperation(id string) ha.Operation {

@@ -126,7 +126,7 @@ func (d *orderDesk) late(at time.Time) []pendingOrder {
 	defer d.mu.Unlock()
 	var out []pendingOrder
 	for id, p := range d.pending {
-		if at.Sub(p.given) > p.order.TTL+answerSlack {
+		if at.Sub(p.given) > p.order.TTL+answerLimit(p.order.Deed) {
 			out = append(out, p)
 			delete(d.pending, id)
 		}
@@ -212,6 +212,9 @@ func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
 		return c.orderFailed(p, "failed: "+what+": "+r.Failed)
 	}
 	c.log.Info("order carried out", "order", r.ID, "node", r.Node, "deed", p.order.Deed.String())
+	if p.operation != "" {
+		return c.orderedStepDone(p)
+	}
 	c.orders.setTrouble(orderedNode(p.order.Deed), "")
 	return nil // what came of it is journalled when the HA manager shows it
 }
@@ -242,14 +245,4 @@ func (c *Coordinator) dropLateOrders(at time.Time) error {
 		}
 	}
 	return nil
-}
-
-// orderedNode is the node an order is about.
-func orderedNode(d ha.OrderDeed) ha.NodeName {
-	switch d := d.(type) {
-	case ha.SetNodeMaintenance:
-		return d.Node
-	default:
-		panic(fmt.Sprintf("unknown order %T", d))
-	}
 }

@@ -17,12 +17,23 @@ const writesPerTick = 25
 // apply registers what the operation's policy declares. Every tick plans anew from what is
 // registered then, so that what somebody edits meanwhile is taken as it is.
 func (w *world) apply(o ha.Operation) (ha.Operation, ha.Plan) {
-	var p ha.Plan
 	if g := w.applyGates(); len(g) > 0 {
+		var p ha.Plan
 		blockAll(&p, g)
 		return w.orGiveUp(o, p)
 	}
-	r := w.registration()
+	p, r, over := w.applySteps(&o)
+	if over {
+		w.endApply(&o, r)
+		return o, ha.Plan{}
+	}
+	return w.orGiveUp(o, p)
+}
+
+// applySteps brings the steps of a registration one tick further, and reports whether all
+// of them are over.
+func (w *world) applySteps(o *ha.Operation) (p ha.Plan, r *registration, over bool) {
+	r = w.registration()
 	p.Waits = r.waits.Waits
 	due := make(map[string]bool)
 	held := false // a stage is not over yet: the next ones wait for it
@@ -31,41 +42,33 @@ func (w *world) apply(o ha.Operation) (ha.Operation, ha.Plan) {
 		for _, d := range list {
 			key := d.change.Subject
 			due[key] = true
-			st := stepOf(&o, key)
+			st := stepOf(o, key)
 			st.Text, st.Command = d.change.Text, d.change.Command
 			if !held && len(p.Actions) < writesPerTick {
-				w.ask(&o, &p, key, d.action)
+				w.ask(o, &p, key, d.action)
 			}
-			over = over && stepOf(&o, key).State == ha.StepFailed
+			over = over && stepOf(o, key).State == ha.StepFailed
 		}
 		held = held || !over
 	}
 	for k := range o.Steps {
 		if st := &o.Steps[k]; !due[st.Key] && !st.State.Over() {
-			w.seen(&o, st.Key)
+			w.seen(o, st.Key)
 		}
 	}
 	for _, c := range r.as {
-		st := stepOf(&o, c.Subject)
+		st := stepOf(o, c.Subject)
 		st.Text = c.Text
-		w.seen(&o, c.Subject)
+		w.seen(o, c.Subject)
 	}
-	if open := slices.ContainsFunc(o.Steps, func(st ha.OperationStep) bool { return !st.State.Over() }); !open {
-		w.endApply(&o, r)
-		return o, ha.Plan{}
-	}
-	return w.orGiveUp(o, p)
+	return p, r, !slices.ContainsFunc(o.Steps, func(st ha.OperationStep) bool { return !st.State.Over() })
 }
 
 // endApply ends a registration that has nothing left to do: well, unless Proxmox refused
 // something for good. What cannot be registered yet, because its guest is not there, is
 // left out and says so; the rest is protected all the same.
 func (w *world) endApply(o *ha.Operation, r *registration) {
-	for _, wait := range r.waits.Waits {
-		st := stepOf(o, wait.Subject)
-		st.State, st.Ended = ha.StepSkipped, w.At
-		st.Text, st.Note = "not registered", wait.Reason+"; "+wait.Fix
-	}
+	w.leaveOut(o, r)
 	var failed []string
 	for _, st := range o.Steps {
 		if st.State == ha.StepFailed {
@@ -90,6 +93,15 @@ func (w *world) orGiveUp(o ha.Operation, p ha.Plan) (ha.Operation, ha.Plan) {
 	}
 	w.closeOperation(&o, ha.OperationFailed, why)
 	return o, ha.Plan{}
+}
+
+// leaveOut is a step for everything that cannot be registered yet.
+func (w *world) leaveOut(o *ha.Operation, r *registration) {
+	for _, wait := range r.waits.Waits {
+		st := stepOf(o, wait.Subject)
+		st.State, st.Ended = ha.StepSkipped, w.At
+		st.Text, st.Note = "not registered", wait.Reason+"; "+wait.Fix
+	}
 }
 
 // applyGates are what forbids changing the registration now.

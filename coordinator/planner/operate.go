@@ -10,6 +10,11 @@ import (
 // the operation as it is to be stored before anything is done, and what to do now. It is
 // pure. An operation that has ended is returned as it is.
 func Operate(o ha.Operation, s ha.Snapshot) (ha.Operation, ha.Plan) {
+	return OperateWith(o, s, Aside{})
+}
+
+// OperateWith is Operate with what is in no snapshot.
+func OperateWith(o ha.Operation, s ha.Snapshot, a Aside) (ha.Operation, ha.Plan) {
 	o = o.Clone()
 	if o.Closed() {
 		return o, ha.Plan{}
@@ -31,8 +36,12 @@ func Operate(o ha.Operation, s ha.Snapshot) (ha.Operation, ha.Plan) {
 			return w.cancelMove(o)
 		}
 		return w.move(o)
-	case ha.OperationCluster, ha.OperationBootstrap, ha.OperationRemoveNode:
-		panic(fmt.Sprintf("nobody plans the operation %s yet", o.Kind))
+	case ha.OperationCluster:
+		return w.formCluster(o)
+	case ha.OperationBootstrap:
+		return w.bootstrap(o, a)
+	case ha.OperationRemoveNode:
+		return w.removeNode(o)
 	default:
 		panic(fmt.Sprintf("unknown kind of operation %q", o.Kind))
 	}

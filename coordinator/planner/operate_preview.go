@@ -8,6 +8,11 @@ import (
 
 // PreviewOperation is an operation as it would go if it began now, and what forbids it.
 func PreviewOperation(r ha.OperationRequest, s ha.Snapshot) ha.OperationPreview {
+	return PreviewOperationWith(r, s, Aside{})
+}
+
+// PreviewOperationWith is PreviewOperation with what is in no snapshot.
+func PreviewOperationWith(r ha.OperationRequest, s ha.Snapshot, a Aside) ha.OperationPreview {
 	if r.Policy != nil {
 		s.Policy = *r.Policy
 	}
@@ -27,8 +32,12 @@ func PreviewOperation(r ha.OperationRequest, s ha.Snapshot) ha.OperationPreview 
 		moves(PreviewRecover(o, s))
 	case ha.OperationMove:
 		moves(PreviewMove(o, s))
-	case ha.OperationCluster, ha.OperationBootstrap, ha.OperationRemoveNode:
-		p.Blockers = unknownOperation(r.Kind)
+	case ha.OperationCluster:
+		return PreviewCluster(o, s)
+	case ha.OperationBootstrap:
+		return PreviewBootstrap(o, s, a)
+	case ha.OperationRemoveNode:
+		return PreviewRemove(o, s)
 	default:
 		p.Blockers = unknownOperation(r.Kind)
 	}

@@ -45,6 +45,8 @@ func (c *Client) Do(ctx context.Context, a ha.Action) (upid string, err error) {
 		err = c.putGroup(ctx, a)
 	case ha.RemoveGroup:
 		err = c.removeGroup(ctx, a)
+	case ha.PutStorage:
+		err = c.putStorage(ctx, a)
 	case ha.SetNodeMaintenance:
 		err = notDoneError{ha.Errorf(ha.Internal, "Proxmox has no API for maintenance mode; it is an order for an agent")}
 	case nil:

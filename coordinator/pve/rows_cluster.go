@@ -187,6 +187,7 @@ type storageRow struct {
 	Path    String `json:"path"`
 	Server  String `json:"server"`
 	Export  String `json:"export"`
+	Options String `json:"options"`
 	Disable Bool   `json:"disable"`
 	Nodes   String `json:"nodes"`
 }
@@ -203,7 +204,8 @@ func storages(configured []storageRow, rows []resourceRow, members []ha.Node) []
 	for _, r := range configured {
 		s := &ha.Storage{
 			Name: string(r.Storage), Type: string(r.Type), Shared: bool(r.Shared), Content: sorted(list(r.Content)),
-			Path: string(r.Path), Server: string(r.Server), Export: string(r.Export), Disabled: bool(r.Disable),
+			Path: string(r.Path), Server: string(r.Server), Export: string(r.Export),
+			Options: string(r.Options), Disabled: bool(r.Disable),
 		}
 		for _, n := range sorted(list(r.Nodes)) {
 			s.Nodes = append(s.Nodes, ha.NodeName(n))

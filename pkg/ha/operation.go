@@ -65,6 +65,9 @@ type OperationOptions struct {
 	Keep bool `json:"keep,omitempty"`
 	// AllowOvercommit lets a guest be moved where memory is short.
 	AllowOvercommit bool `json:"allow_overcommit,omitempty"`
+	// PoweredOff: the operator says that the node to be removed is off, and will never be
+	// started on this network again as it is.
+	PoweredOff bool `json:"powered_off,omitempty"`
 	// To is the destination of a move.
 	To NodeName `json:"to,omitempty"`
 	// Manual moves past the HA manager, even where that would do it.
@@ -119,6 +122,8 @@ type OperationStep struct {
 	Asked time.Time `json:"asked,omitzero"`
 	Ref   string    `json:"ref,omitempty"`
 	Ended time.Time `json:"ended,omitzero"`
+	// Answered is when an agent said that it carried out what it was ordered to.
+	Answered time.Time `json:"answered,omitzero"`
 	// Tries is how often it was asked for.
 	Tries int `json:"tries,omitempty"`
 	// Note is why it waits, was left out, or failed.

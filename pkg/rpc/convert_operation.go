@@ -55,6 +55,7 @@ func encodeOperationOptions(o ha.OperationOptions) *hav1.OperationOptions {
 		To:              string(o.To),
 		Manual:          o.Manual,
 		Mended:          o.Mended,
+		PoweredOff:      o.PoweredOff,
 		Deadline:        encodeTime(o.Deadline),
 	}
 }
@@ -67,35 +68,38 @@ func (d *decoder) operationOptions(m *hav1.OperationOptions) ha.OperationOptions
 		To:              ha.NodeName(m.GetTo()),
 		Manual:          m.GetManual(),
 		Mended:          m.GetMended(),
+		PoweredOff:      m.GetPoweredOff(),
 		Deadline:        decodeTime(m.GetDeadline()),
 	}
 }
 
 func encodeOperationStep(v ha.OperationStep) *hav1.OperationStep {
 	return &hav1.OperationStep{
-		Key:     v.Key,
-		Text:    v.Text,
-		Command: v.Command,
-		State:   string(v.State),
-		Asked:   encodeTime(v.Asked),
-		Ref:     v.Ref,
-		Ended:   encodeTime(v.Ended),
-		Tries:   int64(v.Tries),
-		Note:    v.Note,
+		Key:      v.Key,
+		Text:     v.Text,
+		Command:  v.Command,
+		State:    string(v.State),
+		Asked:    encodeTime(v.Asked),
+		Ref:      v.Ref,
+		Ended:    encodeTime(v.Ended),
+		Tries:    int64(v.Tries),
+		Note:     v.Note,
+		Answered: encodeTime(v.Answered),
 	}
 }
 
 func (d *decoder) operationStep(m *hav1.OperationStep) ha.OperationStep {
 	return ha.OperationStep{
-		Key:     m.GetKey(),
-		Text:    m.GetText(),
-		Command: m.GetCommand(),
-		State:   ha.StepState(m.GetState()),
-		Asked:   decodeTime(m.GetAsked()),
-		Ref:     m.GetRef(),
-		Ended:   decodeTime(m.GetEnded()),
-		Tries:   int(m.GetTries()),
-		Note:    m.GetNote(),
+		Key:      m.GetKey(),
+		Text:     m.GetText(),
+		Command:  m.GetCommand(),
+		State:    ha.StepState(m.GetState()),
+		Asked:    decodeTime(m.GetAsked()),
+		Ref:      m.GetRef(),
+		Ended:    decodeTime(m.GetEnded()),
+		Tries:    int(m.GetTries()),
+		Note:     m.GetNote(),
+		Answered: decodeTime(m.GetAnswered()),
 	}
 }
 

@@ -559,6 +559,7 @@ type OperationOptions struct {
 	Deadline        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	Manual          bool                   `protobuf:"varint,6,opt,name=manual,proto3" json:"manual,omitempty"`
 	Mended          bool                   `protobuf:"varint,7,opt,name=mended,proto3" json:"mended,omitempty"`
+	PoweredOff      bool                   `protobuf:"varint,8,opt,name=powered_off,json=poweredOff,proto3" json:"powered_off,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -638,6 +639,13 @@ func (x *OperationOptions) GetManual() bool {
 func (x *OperationOptions) GetMended() bool {
 	if x != nil {
 		return x.Mended
+	}
+	return false
+}
+
+func (x *OperationOptions) GetPoweredOff() bool {
+	if x != nil {
+		return x.PoweredOff
 	}
 	return false
 }
@@ -813,6 +821,7 @@ type OperationStep struct {
 	Ended         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ended,proto3" json:"ended,omitempty"`
 	Tries         int64                  `protobuf:"varint,8,opt,name=tries,proto3" json:"tries,omitempty"`
 	Note          string                 `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
+	Answered      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=answered,proto3" json:"answered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -908,6 +917,13 @@ func (x *OperationStep) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *OperationStep) GetAnswered() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Answered
+	}
+	return nil
 }
 
 type OperationView struct {
@@ -1081,7 +1097,7 @@ const file_psw_ha_v1_operation_proto_rawDesc = "" +
 	"\x06target\x18\x03 \x01(\tR\x06target\x125\n" +
 	"\aoptions\x18\x04 \x01(\v2\x1b.psw.ha.v1.OperationOptionsR\aoptions\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12)\n" +
-	"\x06policy\x18\x06 \x01(\v2\x11.psw.ha.v1.PolicyR\x06policy\"\xe1\x01\n" +
+	"\x06policy\x18\x06 \x01(\v2\x11.psw.ha.v1.PolicyR\x06policy\"\x82\x02\n" +
 	"\x10OperationOptions\x12\x16\n" +
 	"\x06accept\x18\x01 \x03(\tR\x06accept\x12\x12\n" +
 	"\x04keep\x18\x02 \x01(\bR\x04keep\x12)\n" +
@@ -1089,7 +1105,9 @@ const file_psw_ha_v1_operation_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\tR\x02to\x126\n" +
 	"\bdeadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x16\n" +
 	"\x06manual\x18\x06 \x01(\bR\x06manual\x12\x16\n" +
-	"\x06mended\x18\a \x01(\bR\x06mended\"\xed\x03\n" +
+	"\x06mended\x18\a \x01(\bR\x06mended\x12\x1f\n" +
+	"\vpowered_off\x18\b \x01(\bR\n" +
+	"poweredOff\"\xed\x03\n" +
 	"\tOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -1108,7 +1126,7 @@ const file_psw_ha_v1_operation_proto_rawDesc = "" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12.\n" +
 	"\x05steps\x18\r \x03(\v2\x18.psw.ha.v1.OperationStepR\x05steps\x12%\n" +
 	"\x05moves\x18\x0e \x03(\v2\x0f.psw.ha.v1.MoveR\x05moves\x12\x10\n" +
-	"\x03was\x18\x0f \x01(\tR\x03was\"\x85\x02\n" +
+	"\x03was\x18\x0f \x01(\tR\x03was\"\xbd\x02\n" +
 	"\rOperationStep\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
@@ -1118,7 +1136,9 @@ const file_psw_ha_v1_operation_proto_rawDesc = "" +
 	"\x03ref\x18\x06 \x01(\tR\x03ref\x120\n" +
 	"\x05ended\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x14\n" +
 	"\x05tries\x18\b \x01(\x03R\x05tries\x12\x12\n" +
-	"\x04note\x18\t \x01(\tR\x04note\"j\n" +
+	"\x04note\x18\t \x01(\tR\x04note\x126\n" +
+	"\banswered\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\banswered\"j\n" +
 	"\rOperationView\x122\n" +
 	"\toperation\x18\x01 \x01(\v2\x14.psw.ha.v1.OperationR\toperation\x12%\n" +
 	"\x05waits\x18\x02 \x03(\v2\x0f.psw.ha.v1.WaitR\x05waits\"\xf3\x01\n" +
@@ -1193,27 +1213,28 @@ var file_psw_ha_v1_operation_proto_depIdxs = []int32{
 	18, // 14: psw.ha.v1.Operation.moves:type_name -> psw.ha.v1.Move
 	17, // 15: psw.ha.v1.OperationStep.asked:type_name -> google.protobuf.Timestamp
 	17, // 16: psw.ha.v1.OperationStep.ended:type_name -> google.protobuf.Timestamp
-	12, // 17: psw.ha.v1.OperationView.operation:type_name -> psw.ha.v1.Operation
-	19, // 18: psw.ha.v1.OperationView.waits:type_name -> psw.ha.v1.Wait
-	13, // 19: psw.ha.v1.OperationPreview.steps:type_name -> psw.ha.v1.OperationStep
-	20, // 20: psw.ha.v1.OperationPreview.blockers:type_name -> psw.ha.v1.Blocker
-	21, // 21: psw.ha.v1.OperationPreview.plan:type_name -> psw.ha.v1.PlanView
-	22, // 22: psw.ha.v1.OperationPreview.moves:type_name -> psw.ha.v1.Preview
-	0,  // 23: psw.ha.v1.OperationService.PreviewOperation:input_type -> psw.ha.v1.PreviewOperationRequest
-	2,  // 24: psw.ha.v1.OperationService.StartOperation:input_type -> psw.ha.v1.StartOperationRequest
-	4,  // 25: psw.ha.v1.OperationService.CancelOperation:input_type -> psw.ha.v1.CancelOperationRequest
-	6,  // 26: psw.ha.v1.OperationService.Operations:input_type -> psw.ha.v1.OperationsRequest
-	8,  // 27: psw.ha.v1.OperationService.WatchOperation:input_type -> psw.ha.v1.WatchOperationRequest
-	1,  // 28: psw.ha.v1.OperationService.PreviewOperation:output_type -> psw.ha.v1.PreviewOperationResponse
-	3,  // 29: psw.ha.v1.OperationService.StartOperation:output_type -> psw.ha.v1.StartOperationResponse
-	5,  // 30: psw.ha.v1.OperationService.CancelOperation:output_type -> psw.ha.v1.CancelOperationResponse
-	7,  // 31: psw.ha.v1.OperationService.Operations:output_type -> psw.ha.v1.OperationsResponse
-	9,  // 32: psw.ha.v1.OperationService.WatchOperation:output_type -> psw.ha.v1.WatchOperationResponse
-	28, // [28:33] is the sub-list for method output_type
-	23, // [23:28] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	17, // 17: psw.ha.v1.OperationStep.answered:type_name -> google.protobuf.Timestamp
+	12, // 18: psw.ha.v1.OperationView.operation:type_name -> psw.ha.v1.Operation
+	19, // 19: psw.ha.v1.OperationView.waits:type_name -> psw.ha.v1.Wait
+	13, // 20: psw.ha.v1.OperationPreview.steps:type_name -> psw.ha.v1.OperationStep
+	20, // 21: psw.ha.v1.OperationPreview.blockers:type_name -> psw.ha.v1.Blocker
+	21, // 22: psw.ha.v1.OperationPreview.plan:type_name -> psw.ha.v1.PlanView
+	22, // 23: psw.ha.v1.OperationPreview.moves:type_name -> psw.ha.v1.Preview
+	0,  // 24: psw.ha.v1.OperationService.PreviewOperation:input_type -> psw.ha.v1.PreviewOperationRequest
+	2,  // 25: psw.ha.v1.OperationService.StartOperation:input_type -> psw.ha.v1.StartOperationRequest
+	4,  // 26: psw.ha.v1.OperationService.CancelOperation:input_type -> psw.ha.v1.CancelOperationRequest
+	6,  // 27: psw.ha.v1.OperationService.Operations:input_type -> psw.ha.v1.OperationsRequest
+	8,  // 28: psw.ha.v1.OperationService.WatchOperation:input_type -> psw.ha.v1.WatchOperationRequest
+	1,  // 29: psw.ha.v1.OperationService.PreviewOperation:output_type -> psw.ha.v1.PreviewOperationResponse
+	3,  // 30: psw.ha.v1.OperationService.StartOperation:output_type -> psw.ha.v1.StartOperationResponse
+	5,  // 31: psw.ha.v1.OperationService.CancelOperation:output_type -> psw.ha.v1.CancelOperationResponse
+	7,  // 32: psw.ha.v1.OperationService.Operations:output_type -> psw.ha.v1.OperationsResponse
+	9,  // 33: psw.ha.v1.OperationService.WatchOperation:output_type -> psw.ha.v1.WatchOperationResponse
+	29, // [29:34] is the sub-list for method output_type
+	24, // [24:29] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_operation_proto_init() }

@@ -1,0 +1,128 @@
+package coordinator
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/casaeureka/psw-ha/coordinator/planner"
+	"github.com/casaeureka/psw-ha/pkg/check"
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+const (
+	// hookMax is how long the hook for the core apps may take: it installs what the whole
+	// house runs on.
+	hookMax = 30 * time.Minute
+	// hookComplaintMax is how much of what it complains of is kept.
+	hookComplaintMax = 1 << 10
+)
+
+// hooks are the hooks that run, by operation. They do not outlive this process; one that was
+// cut off is run anew, and must be made for that.
+type hooks struct {
+	mu      sync.Mutex
+	running map[string]bool
+}
+
+func (h *hooks) begin(operation string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.running == nil {
+		h.running = make(map[string]bool)
+	}
+	h.running[operation] = true
+}
+
+func (h *hooks) end(operation string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.running, operation)
+}
+
+func (h *hooks) runs(operation string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.running[operation]
+}
+
+// aside is what an operation needs to know beside the snapshot.
+func (c *Coordinator) aside(o ha.Operation, s ha.Snapshot) planner.Aside {
+	a := planner.Aside{Hook: c.config.BootstrapHook != "", HookRuns: c.hooks.runs(o.ID)}
+	if o.Kind == ha.OperationBootstrap {
+		a.Unready, _ = check.Blockers(s, nil, o.Options.Accept)
+	}
+	return a
+}
+
+// runHook runs the configured command, beside the ticks: what it is about comes as JSON on
+// its standard input. Exit code 0 means that everything is as it should be.
+func (c *Coordinator) runHook(ctx context.Context, op ha.Operation, deed ha.RunHook) error {
+	event, err := json.Marshal(struct {
+		Event   string        `json:"event"`
+		ID      string        `json:"operation"`
+		Project string        `json:"project"`
+		Nodes   []ha.NodeName `json:"nodes"`
+		Storage string        `json:"storage"`
+	}{"bootstrap", op.ID, deed.Project, deed.Nodes, deed.Storage})
+	if err != nil {
+		return err
+	}
+	c.hooks.begin(op.ID)
+	go func() {
+		defer c.soon()
+		defer c.hooks.end(op.ID)
+		why := execHook(ctx, c.config.BootstrapHook, event)
+		var e *ha.Event
+		if why != "" {
+			c.log.Error("the hook for the core apps failed", "operation", op.ID, "hook", c.config.BootstrapHook, "reason", why)
+			e = &ha.Event{Type: ha.EventFailed, Text: "the hook for the core apps: " + why}
+		}
+		err := c.noteStep(op, time.Now(), e, func(o *ha.Operation) {
+			for k := range o.Steps {
+				st := &o.Steps[k]
+				switch {
+				case st.Command != deed.Command() || st.State != ha.StepDoing:
+				case why != "":
+					st.Note = why
+				default:
+					st.Answered = time.Now()
+				}
+			}
+		})
+		if err != nil {
+			c.log.Error("what came of the hook could not be stored", "operation", op.ID, "error", err)
+		}
+	}()
+	return nil
+}
+
+// execHook runs the hook and says why it failed; "" if it did not.
+func execHook(ctx context.Context, path string, event []byte) string {
+	ctx, cancel := context.WithTimeout(ctx, hookMax)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Stdin = bytes.NewReader(append(event, '\n'))
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	cmd.WaitDelay = 5 * time.Second
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Sprintf("%s did not end within %s", path, hookMax)
+	}
+	text := fmt.Sprintf("%s: %v", path, err)
+	if out := strings.TrimSpace(complaint.String()); out != "" {
+		text += ": " + strings.ReplaceAll(out[max(0, len(out)-hookComplaintMax):], "\n", "; ")
+	}
+	return strings.ToValidUTF8(text, "")
+}

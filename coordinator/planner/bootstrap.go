@@ -1,0 +1,113 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// hookPatience is how long the hook for the core apps is waited for; the coordinator ends
+// it before that.
+const hookPatience = 31 * time.Minute
+
+// coreApps is the key of the last leg.
+const coreApps = "core apps"
+
+// bootstrap is cluster, shared storage, registration and the hook for core apps, in this
+// order. unready are the checks that forbid registration, which is asked when its turn
+// has come; hook says whether there is one.
+func (w *world) bootstrap(o ha.Operation, a Aside) (ha.Operation, ha.Plan) {
+	return w.walk(o, w.clusterGates(), func(j *journey) { j.bootstrap(a) })
+}
+
+// Aside is what an operation needs to know that is in no snapshot.
+type Aside struct {
+	// Unready are the checks that forbid that targets are put under HA.
+	Unready []ha.Blocker
+	// Hook: the coordinator is configured with a command that deploys the core apps.
+	Hook bool
+	// HookRuns: it is running now. What was asked for and neither runs nor ended was cut off.
+	HookRuns bool
+}
+
+// PreviewBootstrap is how everything would go, and what forbids its beginning.
+func PreviewBootstrap(o ha.Operation, s ha.Snapshot, a Aside) ha.OperationPreview {
+	w := newWorld(s)
+	a.Unready = nil // it is asked when its turn has come
+	return w.previewJourney(o, append(w.clusterGates(), w.joinGates()...), func(j *journey) { j.bootstrap(a) })
+}
+
+func (j *journey) bootstrap(a Aside) {
+	j.cluster()
+	j.storage()
+	j.ready(a.Unready)
+	j.registered()
+	l := leg{key: coreApps, text: "deploy the core apps", word: true, patience: hookPatience, tries: 2,
+		action: ha.RunHook{Project: j.Policy.Project, Nodes: j.Policy.Cluster.Nodes, Storage: storageName}}
+	if !a.Hook {
+		l.skip = "no hook is configured: PSW deploys them itself (bootstrap_hook in the coordinator's configuration)"
+	}
+	if !a.HookRuns {
+		l.patience = time.Nanosecond
+	}
+	j.step(l)
+}
+
+// ready is the leg that asks the readiness verdict. Some checks need a moment to see what
+// was just made, so that it waits before it refuses.
+func (j *journey) ready(unready []ha.Blocker) {
+	l := leg{key: "readiness", text: "HA is ready, by the minimum profile", reached: len(unready) == 0, patience: storagePatience}
+	if st, _ := j.o.Step(l.key); len(unready) > 0 && !st.Asked.IsZero() && j.At.Sub(st.Asked) > l.patience {
+		lines := make([]string, len(unready))
+		for k, b := range unready {
+			lines[k] = fmt.Sprintf("%s of %s: %s; %s", b.Code, b.Subject, b.Reason, b.Fix)
+		}
+		l.fail = strings.Join(lines, "; ") + "; mend it, or accept it by its code: `psw bootstrap --accept CODE`"
+	}
+	j.step(l)
+	if !l.reached && l.fail == "" && len(unready) > 0 && j.doingNothing(l.key) {
+		for _, b := range unready {
+			j.plan.Waits = append(j.plan.Waits, ha.Wait{Subject: string(b.Code), Reason: b.Subject + ": " + b.Reason, Blocked: true, Fix: b.Fix})
+		}
+	}
+}
+
+// doingNothing reports whether a leg is being waited for.
+func (j *journey) doingNothing(key string) bool {
+	st, ok := j.o.Step(key)
+	return ok && st.State == ha.StepDoing
+}
+
+// registered is a leg for each line of the registration, some at a time.
+func (j *journey) registered() {
+	if j.pending || j.failed != "" {
+		l := leg{key: "registration", text: "register every target with ha: true"}
+		j.step(l)
+		return
+	}
+	if why, fix := j.unreadable(); why != "" {
+		j.step(leg{key: "registration", text: "register every target with ha: true", wait: why, fix: fix})
+		return
+	}
+	mine := func(st ha.OperationStep) bool { return j.stated[st.Key] || st.Key == coreApps }
+	part := *j.o
+	part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return mine(st) || st.Key == "registration" })
+	p, r, over := j.applySteps(&part)
+	if over {
+		j.leaveOut(&part, r)
+	}
+	j.plan.Waits = append(j.plan.Waits, p.Waits...)
+	if !j.o.Cancelling && !j.late(*j.o) {
+		j.plan.Actions = append(j.plan.Actions, p.Actions...)
+	} else {
+		part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return mine(st) || st.Key == "registration" })
+	}
+	legs := slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return !j.stated[st.Key] })
+	j.o.Steps = slices.Concat(legs, part.Steps)
+	for k := range part.Steps {
+		j.after(&part.Steps[k])
+	}
+}

@@ -1,0 +1,175 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+// Codes of what forbids removing a node.
+const (
+	codeNodeGuests  ha.Code = "NODE_HAS_GUESTS"
+	codeLastNode    ha.Code = "LAST_NODE"
+	codeNotOff      ha.Code = "NODE_NOT_OFF"
+	codeNodeUnknown ha.Code = "NODE_UNKNOWN"
+)
+
+// delnodePatience is how long pvecm delnode is waited for.
+const delnodePatience = 3 * time.Minute
+
+// removeNode takes a node out of the cluster for good, in Proxmox's documented order: it is
+// empty, no rule of ours names it, it is off, and only then a remaining node removes it.
+func (w *world) removeNode(o ha.Operation) (ha.Operation, ha.Plan) {
+	return w.walk(o, w.removeGates(o), (*journey).remove)
+}
+
+// PreviewRemove is how a node would be removed, and what forbids it.
+func PreviewRemove(o ha.Operation, s ha.Snapshot) ha.OperationPreview {
+	w := newWorld(s)
+	return w.previewJourney(o, w.removeGates(o), (*journey).remove)
+}
+
+// removeGates are what forbids removing the node, before anything is touched and later.
+func (w *world) removeGates(o ha.Operation) []ha.Blocker {
+	out := w.gates()
+	if !w.InventoryFresh() {
+		return out
+	}
+	n := o.Node
+	add := func(code ha.Code, subject, fix, format string, args ...any) {
+		out = append(out, ha.Blocker{Code: code, Subject: subject, Reason: fmt.Sprintf(format, args...), Fix: fix})
+	}
+	node, listed := w.Inventory.Node(n)
+	if !listed {
+		if len(o.Steps) == 0 && !slices.Contains(w.Policy.Cluster.Nodes, n) && !w.removed(n) {
+			add(codeNodeUnknown, string(n), "the nodes are: "+joinNodes(w.nodeNames()), "the cluster has no such node")
+		}
+		return out
+	}
+	switch {
+	case w.Inventory.Cluster.Standalone || len(w.Inventory.Nodes) < 2:
+		add(codeLastNode, string(n), "a node that stands alone is simply installed anew", "it is the last node of the cluster")
+		return out
+	case !o.Options.PoweredOff:
+		add(codeNotOff, string(n), fmt.Sprintf("say so when you are asked, or with --powered-off %s", n),
+			"nobody has said that it is off, and will never be started on this network again as it is")
+	}
+	var guests []string
+	for _, g := range w.Inventory.Guests {
+		if g.Node == n {
+			guests = append(guests, w.label(g.SID))
+		}
+	}
+	if len(guests) > 0 {
+		add(codeNodeGuests, string(n), fmt.Sprintf("move them: `psw maintenance start %s`; what is left: `qm destroy`, `pct destroy`", n),
+			"%d guests are on it: %s", len(guests), strings.Join(guests, ", "))
+	}
+	for _, m := range w.Maintenances {
+		if m.Node != n && !m.Phase.Closed() {
+			add(codeOtherMaintenance, string(m.Node), fmt.Sprintf("end it first: `psw maintenance end %s`", m.Node), "it is in maintenance (%s)", m.Phase)
+		}
+	}
+	rest, online := 0, 0
+	for _, x := range w.Inventory.Nodes {
+		if x.Name != n {
+			rest++
+			if x.Online {
+				online++
+			}
+		}
+	}
+	// The node's vote is expected until it is removed, and it is off by then.
+	if need := w.Inventory.Cluster.Expected/2 + 1; w.device() == "" && online < need && node.Online {
+		add(codeQuorumAtRisk, "cluster", "bring the other nodes back first, or declare a QDevice while the node is still there: `psw node cluster`",
+			"without %s the cluster has %d of the %d votes it needs", n, online, need)
+	}
+	if online < rest {
+		add(codeQuorumAtRisk, "cluster", "bring the other nodes back first: `pvecm status` says who is missing", "%d of the %d nodes that remain are offline", rest-online, rest)
+	}
+	return out
+}
+
+// removed reports whether the node was removed by an operation.
+func (w *world) removed(n ha.NodeName) bool {
+	return slices.ContainsFunc(w.Operations, func(o ha.Operation) bool {
+		return o.Kind == ha.OperationRemoveNode && o.Node == n && o.Outcome == ha.OperationDone
+	})
+}
+
+// remove is the legs.
+func (j *journey) remove() {
+	n := j.o.Node
+	node, listed := j.Inventory.Node(n)
+	on := j.remaining(n)
+	j.rulesWithout(n)
+	off := leg{key: "off " + string(n), text: fmt.Sprintf("%s is off", n), reached: !listed || !node.Online}
+	if !off.reached {
+		off.wait, off.fix = "the cluster still sees it online", fmt.Sprintf("shut it down: `poweroff` on %s; never start it on this network again", n)
+	}
+	j.step(off)
+	if _, begun := j.o.Step("qdevice remove"); begun || listed && j.device() != "" {
+		j.step(leg{key: "qdevice remove", text: "remove the QDevice while the cluster changes", reached: j.device() == "",
+			action: ha.RemoveQDevice{On: on}, patience: devicePatience})
+	}
+	j.step(leg{key: "delnode " + string(n), text: fmt.Sprintf("remove %s from the cluster", n), reached: !listed,
+		action: ha.RemoveClusterNode{On: on, Node: n}, patience: delnodePatience})
+	if !listed || !j.pending {
+		j.device2()
+	} else if want := j.Policy.Cluster.QDevice; want != nil {
+		j.device2()
+	}
+	j.notice("%s must never boot again on this network as it is: it still believes that it is a member, and would disturb the cluster. Install it anew before", n)
+	if slices.Contains(j.Policy.Cluster.Nodes, n) {
+		j.notice("take %s out of network.yml: `psw node cluster` would have it join again", n)
+	}
+}
+
+// remaining is the node whose agent removes another one.
+func (w *world) remaining(n ha.NodeName) ha.NodeName {
+	for _, x := range w.Inventory.Nodes {
+		if r, ok := w.FreshReport(x.Name); ok && x.Name != n && x.Online && r.Membership.Quorate {
+			return x.Name
+		}
+	}
+	return w.Inventory.Source
+}
+
+// rulesWithout is a leg for each rule of ours that names the node; those of others are told.
+func (j *journey) rulesWithout(n ha.NodeName) {
+	for _, r := range j.Inventory.Rules {
+		if !slices.ContainsFunc(r.Nodes, func(x ha.RuleNode) bool { return x.Node == n }) {
+			continue
+		}
+		if !ha.Marked(r.Comment) {
+			j.notice("the rule %s, which others made, names %s: `ha-manager rules config`", r.ID, n)
+			continue
+		}
+		to := r
+		to.Nodes = slices.DeleteFunc(slices.Clone(r.Nodes), func(x ha.RuleNode) bool { return x.Node == n })
+		l := leg{key: "rule " + r.ID, text: fmt.Sprintf("take %s out of the rule %s", n, r.ID), action: ha.PutRule{Rule: to, Was: r}}
+		if len(to.Nodes) == 0 {
+			l.text, l.action = fmt.Sprintf("remove the rule %s, which names %s only", r.ID, n), ha.RemoveRule{ID: r.ID, Was: r}
+		}
+		j.step(l)
+	}
+	for k := range j.o.Steps { // a rule that does not name it any more
+		st := &j.o.Steps[k]
+		if id, ok := strings.CutPrefix(st.Key, "rule "); ok && !st.State.Over() {
+			r, there := j.rule(id)
+			if !there || !slices.ContainsFunc(r.Nodes, func(x ha.RuleNode) bool { return x.Node == n }) {
+				j.seen(j.o, st.Key)
+			}
+		}
+	}
+}
+
+func (w *world) rule(id string) (ha.Rule, bool) {
+	k := slices.IndexFunc(w.Inventory.Rules, func(r ha.Rule) bool { return r.ID == id })
+	if k < 0 {
+		return ha.Rule{}, false
+	}
+	return w.Inventory.Rules[k], true
+}
