@@ -66,7 +66,7 @@ func (c Config) Validate() error {
 		wrong("time between two writings of the reports is %s: want 0 or more", c.ReportsKept)
 	}
 	if c.BootstrapHook != "" && !strings.HasPrefix(c.BootstrapHook, "/") {
-		wrong("bootstrap_hook is %q: want an absolute path", c.BootstrapHook)
+		wrong("bootstrap hook is %q: want an absolute path", c.BootstrapHook)
 	}
 	if len(faults) == 0 {
 		return nil

@@ -69,7 +69,9 @@ Exit codes: 0 done or ready, 1 failed, 2 wrong usage or invalid project,
 	maintenance.AddCommand(a.startCommand(), a.endCommand(), a.maintenanceStatusCommand(), a.watchCommand(), a.cancelCommand())
 	operation := noun("operation", "Look at what takes its time beside maintenances: apply, bootstrap, …")
 	operation.AddCommand(a.operationListCommand(), a.operationWatchCommand(), a.operationCancelCommand())
-	root.AddCommand(project, cluster, maintenance, operation, a.versionCommand())
+	node := noun("node", "Form the cluster, extend it, and take a node out for good")
+	node.AddCommand(a.nodeClusterCommand(), a.nodeRemoveCommand())
+	root.AddCommand(project, node, a.bootstrapCommand(), cluster, maintenance, operation, a.versionCommand())
 	return root
 }
 

@@ -59,7 +59,7 @@ func TestWrongUsage(t *testing.T) {
 		args string
 		want string
 	}{
-		{"", "psw needs a command after it: completion, ha, maintenance, operation, project, version"},
+		{"", "psw needs a command after it: bootstrap, completion, ha, maintenance, node, operation, project, version"},
 		{"maintenance", "psw maintenance needs a command after it: cancel, end, start, status, watch"},
 		{"maintenancee start node1", `there is no "maintenancee" in psw; did you mean maintenance?`},
 		{"maintenance begin node1", `there is no "begin" in psw maintenance; there is: cancel, end, start, status, watch`},

@@ -20,6 +20,9 @@ const coreApps = "core apps"
 // order. unready are the checks that forbid registration, which is asked when its turn
 // has come; hook says whether there is one.
 func (w *world) bootstrap(o ha.Operation, a Aside) (ha.Operation, ha.Plan) {
+	if dead, ended := w.deadJoin(o); ended {
+		return dead, ha.Plan{}
+	}
 	return w.walk(o, w.clusterGates(), func(j *journey) { j.bootstrap(a) })
 }
 
@@ -48,7 +51,7 @@ func (j *journey) bootstrap(a Aside) {
 	l := leg{key: coreApps, text: "deploy the core apps", word: true, patience: hookPatience, tries: 2,
 		action: ha.RunHook{Project: j.Policy.Project, Nodes: j.Policy.Cluster.Nodes, Storage: storageName}}
 	if !a.Hook {
-		l.skip = "no hook is configured: PSW deploys them itself (bootstrap_hook in the coordinator's configuration)"
+		l.skip = "no hook is configured: PSW deploys them itself (PSW_HA_BOOTSTRAP_HOOK in the coordinator's configuration)"
 	}
 	if !a.HookRuns {
 		l.patience = time.Nanosecond

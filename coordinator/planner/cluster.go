@@ -44,7 +44,31 @@ const (
 // formCluster forms the declared cluster, or joins the nodes that are not in it yet, one at
 // a time. Whether something is done is what the cluster says, never what pvecm said.
 func (w *world) formCluster(o ha.Operation) (ha.Operation, ha.Plan) {
+	if dead, ended := w.deadJoin(o); ended {
+		return dead, ha.Plan{}
+	}
 	return w.walk(o, w.clusterGates(), (*journey).cluster)
+}
+
+// deadJoin ends an operation whose join has died half way. A cluster of one that waits for
+// its second has no quorum then, so that no gate may stand before this.
+func (w *world) deadJoin(o ha.Operation) (ha.Operation, bool) {
+	if !w.InventoryFresh() || w.Inventory.Cluster.Quorate {
+		return o, false // the leg itself sees it, and cleans up
+	}
+	for k := range o.Steps {
+		st := &o.Steps[k]
+		n, isJoin := strings.CutPrefix(st.Key, "join ")
+		if !isJoin || st.State != ha.StepDoing || st.Note == "" && w.At.Sub(st.Asked) < joinPatience {
+			continue
+		}
+		if why, fix := w.halfJoined(ha.NodeName(n)); why != "" {
+			st.State, st.Ended, st.Note = ha.StepFailed, w.At, why+"; "+fix
+			w.closeOperation(&o, ha.OperationFailed, st.Key+": "+st.Note)
+			return o, true
+		}
+	}
+	return o, false
 }
 
 // PreviewCluster is how the cluster would be formed, and what forbids it.
@@ -350,16 +374,20 @@ func (w *world) halfJoined(n ha.NodeName) (why, fix string) {
 		return "", ""
 	}
 	r, fresh := w.FreshReport(n)
+	out := fmt.Sprintf("`pvecm delnode %s`", n)
+	if !w.Inventory.Cluster.Quorate { // nothing can be changed without quorum
+		out = fmt.Sprintf("`pvecm expected %d`, then %s", max(1, w.Inventory.Cluster.Votes), out)
+	}
 	switch {
 	case !fresh:
 		return "", ""
 	case !r.Membership.Clustered:
 		return "a join died half way: the cluster lists it, and it knows of no cluster",
-			fmt.Sprintf("on %s: `pvecm delnode %s`; then ask again", w.first(), n)
+			fmt.Sprintf("on %s: %s; then ask again", w.first(), out)
 	case !r.Membership.Quorate:
 		return "it has the cluster's configuration but is not in it: a join died half way, or it is cut off",
-			fmt.Sprintf("on %s: `systemctl restart corosync pve-cluster && pvecm updatecerts`, or boot it; if it stays so, on %s: `pvecm delnode %s`, and on %s separate it as Proxmox's manual says: "+
-				"`systemctl stop pve-cluster corosync; pmxcfs -l; rm /etc/pve/corosync.conf; rm -r /etc/corosync/*; killall pmxcfs; systemctl start pve-cluster`; then ask again", n, w.first(), n, n)
+			fmt.Sprintf("on %s: `systemctl restart corosync pve-cluster && pvecm updatecerts`, or boot it; if it stays so, on %s: %s, and on %s separate it as Proxmox's manual says: "+
+				"`systemctl stop pve-cluster corosync; pmxcfs -l; rm /etc/pve/corosync.conf; rm -r /etc/corosync/*; killall pmxcfs; systemctl start pve-cluster`; then ask again", n, w.first(), out, n)
 	}
 	return "", ""
 }

@@ -61,7 +61,9 @@ func (c *Client) Inventory(ctx context.Context) (ha.Inventory, error) {
 }
 
 // choose asks the candidates for the cluster's status until one is quorate. Without any,
-// it is the first that answered.
+// it is the first that answered. A node that stands alone only counts if no other answers
+// for a cluster: it has not joined yet, or never will. For the same reason one that does not
+// know the token is passed over while others are left.
 func (c *Client) choose(ctx context.Context, candidates []int) (int, clusterStatus, error) {
 	first := -1
 	var answer clusterStatus
@@ -73,15 +75,15 @@ func (c *Client) choose(ctx context.Context, candidates []int) (int, clusterStat
 		}
 		if err != nil {
 			failed = append(failed, err)
-			if ctx.Err() != nil || !nodeAtFault(err) {
+			if ctx.Err() != nil || !nodeAtFault(err) && !unknownToken(err) {
 				return 0, nil, join(failed)
 			}
 			continue
 		}
-		if status.quorate() {
+		if status.quorate() && !status.cluster().Standalone {
 			return k, status, nil
 		}
-		if first < 0 {
+		if first < 0 || answer.cluster().Standalone && !status.cluster().Standalone {
 			first, answer = k, status
 		}
 	}
@@ -98,6 +100,12 @@ func nodeAtFault(err error) bool {
 		return api.Status >= 500 && api.Status != http.StatusNotImplemented
 	}
 	return transient(err)
+}
+
+// unknownToken: a node that is in another cluster, or in none, has other tokens.
+func unknownToken(err error) bool {
+	var api *APIError
+	return errors.As(err, &api) && api.Status == http.StatusUnauthorized
 }
 
 // nodesError are the failures of several nodes, on one line.

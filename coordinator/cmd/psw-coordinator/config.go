@@ -98,6 +98,8 @@ var allSettings = []setting{
 	text("PSW_HA_PVE_CA_FILE", "pve-ca-file", "`FILE` with the cluster's CA (/etc/pve/pve-root-ca.pem)", func(c *config) *string { return &c.PVE.CAFile }),
 	text("PSW_HA_PVE_FINGERPRINT", "pve-fingerprint", "SHA-256 `FINGERPRINTS` of the nodes' certificates, instead of a CA", func(c *config) *string { return &c.PVE.Fingerprint }),
 	duration("PSW_HA_PVE_TIMEOUT", "pve-timeout", "`TIME` for one reading of the API", func(c *config) *time.Duration { return &c.PVE.Timeout }),
+	{Key: "PSW_HA_BOOTSTRAP_HOOK", Flag: "bootstrap-hook", Usage: "absolute `PATH` of the command that deploys the core apps at the end of psw bootstrap; it gets the event as JSON on its standard input (default: none)",
+		Set: func(c *config, v string) error { c.BootstrapHook = v; return nil }},
 	{Key: "PSW_HA_GUEST", Flag: "guest", Usage: "the `GUEST` the coordinator runs in, e.g. ct:101; it is drained last (default: the project's bootstrap target)",
 		Set: func(c *config, v string) (err error) { c.Guest, err = ha.ParseSID(v); return err }},
 	duration("PSW_HA_INTERVAL", "interval", "`TIME` between two looks at the cluster", func(c *config) *time.Duration { return &c.Interval }),

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/casaeureka/psw-ha/pkg/ha"
+)
+
+func (a *app) nodeClusterCommand() *cobra.Command {
+	var f operationFlags
+	cmd := &cobra.Command{
+		Use:   "cluster",
+		Short: "Form the cluster from cluster.nodes, or join the nodes that are not in it yet",
+		Long: `Form the Proxmox cluster that network.yml declares: it begins with the first of
+cluster.nodes, and the others join one at a time, over the links of management.hosts. Nodes
+that are declared later join what is there. The QDevice is set up where one is declared and
+the number of nodes is even.
+
+It looks at every node first and refuses before anything is touched: a node that holds
+guests, is in another cluster, runs another version, lacks a declared address, or whose join
+would cost the cluster its quorum. Run again, it changes nothing.
+
+Exit codes: 0 the cluster is as declared, 1 failed, 3 refused, 4 the deadline passed, 130 no
+longer following.`,
+		Example: `  psw node cluster --dry-run
+  psw node cluster --yes`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.operateCommand(cmd, ha.OperationRequest{Kind: ha.OperationCluster}, &f)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (a *app) nodeRemoveCommand() *cobra.Command {
+	var f operationFlags
+	var off string
+	cmd := &cobra.Command{
+		Use:   "remove NODE",
+		Short: "Take a node out of the cluster for good",
+		Long: `Take NODE out of the cluster for good, in Proxmox's order: no guest is left on it (drain it
+first: psw maintenance start NODE), no rule of ours names it, it is off, and then one of the
+other nodes removes it. A QDevice is removed before and set up again after, where the number
+of nodes allows it.
+
+NODE must be powered off, and must never boot again on this network as it is: it would still
+believe that it is a member. That is for you to say: --powered-off NODE.
+
+Exit codes: 0 it is removed, 1 failed, 3 refused, 4 the deadline passed, 130 no longer
+following.`,
+		Example: `  psw node remove node3 --dry-run
+  psw node remove node3 --powered-off node3`,
+		Args: oneNode,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if off != "" && off != args[0] {
+				return exit(exitUsage, "--powered-off says that %s is off, but %s is to be removed", off, args[0])
+			}
+			f.options.PoweredOff = off != ""
+			return a.operateCommand(cmd, ha.OperationRequest{Kind: ha.OperationRemoveNode, Node: ha.NodeName(args[0])}, &f)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&off, "powered-off", "", "`NODE` once more: it is off, and will never boot on this network again as it is")
+	return cmd
+}
+
+func (a *app) bootstrapCommand() *cobra.Command {
+	var f operationFlags
+	cmd := &cobra.Command{
+		Use:   "bootstrap",
+		Short: "From blank nodes to a protected cluster",
+		Long: `Cluster, then shared storage, then HA registration, then the hook for the core apps, in this
+order: a step that fails stops the later ones. Run again it goes on where it was, and says
+unchanged of everything that is as it should be.
+
+Before targets are registered it asks whether HA is ready, by the minimum profile; a check
+that fails or could not look stops it, unless --accept CODE names it, which is recorded.
+
+Exit codes: 0 everything is as declared, 1 failed, 3 refused, 4 the deadline passed, 130 no
+longer following.`,
+		Example: `  psw bootstrap --dry-run
+  psw bootstrap --yes`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.operateCommand(cmd, ha.OperationRequest{Kind: ha.OperationBootstrap}, &f)
+		},
+	}
+	f.register(cmd)
+	f.registerAccept(cmd)
+	return cmd
+}
