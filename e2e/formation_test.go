@@ -393,4 +393,3 @@ func TestANodeIsRemoved(t *testing.T) {
 		}
 	})
 }
-
