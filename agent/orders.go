@@ -30,7 +30,8 @@ const (
 
 // Obey carries out one order, or refuses it, and says which. An order that comes twice is
 // answered with its first outcome. That memory does not outlive the process, so every deed
-// must be one that may be done twice; switching maintenance mode is.
+// must be one that may be done twice: switching maintenance mode is, and pvecm refuses
+// what is so already.
 //
 // One goroutine calls it. It ends with the deed, not with ctx: a command that was begun
 // is not cut off half way because the agent is told to stop.
@@ -73,14 +74,37 @@ func (a *Agent) carryOut(ctx context.Context, o ha.Order) ha.OrderResult {
 	if o.TTL <= 0 {
 		return refused("the order has expired")
 	}
-	switch deed := o.Deed.(type) {
-	case ha.SetNodeMaintenance:
-		if err := a.lineage.admit(accepted{Generation: o.Generation, Coordinator: o.Coordinator}); err != nil {
-			return refused("%v", err)
-		}
-		return a.setNodeMaintenance(ctx, deed, expires)
-	default:
+	do := a.deed(ctx, o.Deed, expires)
+	if do == nil {
 		return refused("this agent does not know what is ordered: update it")
+	}
+	if err := a.lineage.admit(accepted{Generation: o.Generation, Coordinator: o.Coordinator}); err != nil {
+		return refused("%v", err)
+	}
+	return do()
+}
+
+// deed is how a deed is carried out; nil if this agent does not know it.
+func (a *Agent) deed(ctx context.Context, deed ha.OrderDeed, expires time.Time) func() ha.OrderResult {
+	switch deed := deed.(type) {
+	case ha.SetNodeMaintenance:
+		return func() ha.OrderResult { return a.setNodeMaintenance(ctx, deed, expires) }
+	case ha.CreateCluster:
+		return func() ha.OrderResult { return a.createCluster(ctx, deed) }
+	case ha.AuthorizeJoin:
+		return func() ha.OrderResult { return a.authorizeJoin(deed) }
+	case ha.JoinCluster:
+		return func() ha.OrderResult { return a.joinCluster(ctx, deed) }
+	case ha.RevokeJoin:
+		return func() ha.OrderResult { return a.revokeJoin(deed) }
+	case ha.SetupQDevice:
+		return func() ha.OrderResult { return a.setupQDevice(ctx, deed) }
+	case ha.RemoveQDevice:
+		return func() ha.OrderResult { return a.pvecm(ctx, qdeviceMax, deed.String(), "qdevice", "remove") }
+	case ha.RemoveClusterNode:
+		return func() ha.OrderResult { return a.removeClusterNode(ctx, deed) }
+	default:
+		return nil
 	}
 }
 

@@ -27,6 +27,8 @@ const (
 	// commandMax is how long a command may take when its caller sets no deadline.
 	// ha-manager was seen to take 10 s on a busy node.
 	commandMax = time.Minute
+	// pvecmMax is the same for pvecm: a join waits for quorum, without a limit of its own.
+	pvecmMax = 15 * time.Minute
 	// killMax is how long a killed command is waited for. One that is stuck in the kernel
 	// stays behind, and is not started a second time.
 	killMax = 500 * time.Millisecond
@@ -60,6 +62,8 @@ func Allowed(name string, args ...string) bool {
 			slices.Contains([]string{"status", "osd dump", "osd df tree"}, strings.Join(args[2:len(args)-2], " "))
 	case "sbd":
 		return len(args) == 3 && args[0] == "-d" && isSBDDevice(args[1]) && (args[2] == "list" || args[2] == "dump")
+	case "pvecm":
+		return pvecmAllowed(args)
 	case "ha-manager":
 		return len(args) == 4 && args[0] == "crm-command" && args[1] == "node-maintenance" &&
 			(args[2] == "enable" || args[2] == "disable") && nodeName.MatchString(args[3])
@@ -97,13 +101,21 @@ func (h *localHost) Run(ctx context.Context, name string, args ...string) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	limit, what := commandMax, name+" "+strings.Join(args, " ")
+	if name == "pvecm" {
+		limit = pvecmMax
+		name, args = outsideSandbox(path, args)
+		if path, err = h.find(name); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.Command(path, args...)
 	cmd.Env = []string{"PATH=" + strings.Join(h.options.CommandDirs, ":"), "LC_ALL=C", "HOME=/root"}
 	// A group of its own: what it starts is killed with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, complaint, err := h.children.run(ctx, name+" "+strings.Join(args, " "), cmd)
+	out, complaint, err := h.children.run(ctx, what, cmd)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return out, &CommandError{Name: name, Code: exit.ExitCode(), Complaint: strings.TrimSpace(string(complaint))}

@@ -51,6 +51,9 @@ func TestAllowList(t *testing.T) {
 		"sbd -d /dev/sdb dump",
 		"ha-manager crm-command node-maintenance enable node1",
 		"ha-manager crm-command node-maintenance disable pve-2",
+		"pvecm create home --link0 10.10.0.1 --link1 fd00::1",
+		"pvecm add 10.10.0.1 --use_ssh 1 --link0 10.10.0.2",
+		"pvecm delnode node3", "pvecm qdevice setup 10.10.0.60", "pvecm qdevice setup vote.example.org", "pvecm qdevice remove",
 	}
 	refused := []string{
 		"corosync-quorumtool", "corosync-quorumtool -e 1", "corosync-quorumtool -f", "corosync-quorumtool -s -e 1",
@@ -63,7 +66,13 @@ func TestAllowList(t *testing.T) {
 		"ha-manager crm-command node-maintenance enable", "ha-manager crm-command node-maintenance enable node1 node2",
 		"ha-manager crm-command node-maintenance enable --help", "ha-manager crm-command node-maintenance enable ../x",
 		"ha-manager crm-command node-maintenance enable node1;reboot", "ha-manager crm-command node-maintenance toggle node1",
-		"ha-manager crm-command disarm-ha freeze", "sh", "sh -c true", "reboot", "/usr/sbin/ha-manager status", "qm shutdown 100",
+		"ha-manager crm-command disarm-ha freeze",
+		"pvecm", "pvecm status", "pvecm expected 1", "pvecm create home", "pvecm create --help --link0 10.10.0.1", "pvecm create home --link1 10.10.0.1",
+		"pvecm create home --link0 node1", "pvecm create home --link0 10.10.0.1 --force 1", "pvecm add 10.10.0.1", "pvecm add 10.10.0.1 --use_ssh 1",
+		"pvecm add node1 --use_ssh 1 --link0 10.10.0.2", "pvecm add 10.10.0.1 --force 1 --link0 10.10.0.2", "pvecm add 010.10.0.1 --use_ssh 1 --link0 10.10.0.2",
+		"pvecm add 10.10.0.1 --use_ssh 1 --link0 fe80::1%eth0", "pvecm delnode", "pvecm delnode --help", "pvecm delnode node3 node2",
+		"pvecm qdevice setup -oProxyCommand=reboot", "pvecm qdevice setup host --force 1", "pvecm qdevice", "pvecm updatecerts", "pvecm keygen /etc/x",
+		"systemd-run", "systemd-run reboot", "sh", "sh -c true", "reboot", "/usr/sbin/ha-manager status", "qm shutdown 100",
 	}
 	host := Local(LocalOptions{CommandDirs: []string{t.TempDir()}})
 	for _, line := range allowed {
@@ -291,5 +300,44 @@ func TestLocalStaysBelowItsRoot(t *testing.T) {
 	}
 	if _, err := read(host, "missing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
+	}
+}
+
+// pvecm runs in a unit of systemd's: neither the agent's own limits nor its end reach it.
+func TestPvecmRunsOutsideTheSandbox(t *testing.T) {
+	dir := t.TempDir()
+	for name, script := range map[string]string{"pvecm": "exit 9", "systemd-run": `echo "$@"`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := Local(LocalOptions{CommandDirs: []string{dir}}).Run(t.Context(), "pvecm", "delnode", "node3")
+	if err != nil || !strings.Contains(string(out), "--wait") || !strings.Contains(string(out), "RuntimeMaxSec=900") || !strings.HasSuffix(string(out), "-- "+dir+"/pvecm delnode node3\n") {
+		t.Errorf("ran systemd-run %s, %v", out, err)
+	}
+}
+
+// Two files may be written, whole, and no other.
+func TestFilesThatMayBeWritten(t *testing.T) {
+	root := t.TempDir()
+	host := Local(LocalOptions{Root: root}).(interface {
+		WriteFile(name string, data []byte, perm fs.FileMode) error
+	})
+	for _, text := range []string{"first, and longer\n", "second\n"} {
+		if err := host.WriteFile("root/.ssh/known_hosts", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(root, "root/.ssh/known_hosts"))
+		if err != nil || string(data) != text {
+			t.Errorf("%q, %v; want %q", data, err, text)
+		}
+	}
+	if list, _ := os.ReadDir(filepath.Join(root, "root/.ssh")); len(list) != 1 {
+		t.Errorf("it left %v behind", list)
+	}
+	for _, name := range []string{"etc/passwd", "root/.ssh/authorized_keys", "root/.ssh/../.bashrc", "/root/.ssh/known_hosts", "etc/pve/corosync.conf"} {
+		if err := host.WriteFile(name, nil, 0o600); err == nil || !strings.Contains(err.Error(), "list of files") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

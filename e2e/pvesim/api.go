@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -149,7 +150,7 @@ func (c *Cluster) tryAnswer(n *node, method string, u *url.URL, header http.Head
 	}
 	path, ok := strings.CutPrefix(u.EscapedPath(), "/api2/json")
 	e, vars := find(method, path)
-	if !ok || e == nil || handlers[method+" "+e.path] == nil {
+	if !ok || e == nil || handlers[method+" "+e.path] == nil || !n.serves(e.path) {
 		text := fmt.Sprintf("Method '%s %s' not implemented", method, path)
 		return nil, &apiError{status: 501, reason: text, message: text}
 	}
@@ -176,7 +177,9 @@ func (c *Cluster) tryAnswer(n *node, method string, u *url.URL, header http.Head
 	for k, v := range args {
 		all[k] = v
 	}
-	if errs := e.validate(all); len(errs) > 0 {
+	errs := e.validate(all)
+	maps.Copy(errs, n.unknown(method+" "+e.path, args))
+	if len(errs) > 0 {
 		return nil, invalid(errs)
 	}
 	return handlers[method+" "+e.path](r)

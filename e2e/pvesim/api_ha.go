@@ -17,28 +17,6 @@ func (r *request) lockHA(prefix string) error {
 	return dieSlowly(cfsDelay, "%scfs-lock 'domain-ha' error: no quorum!", prefix)
 }
 
-// haGroups lists the groups of a cluster that comes from PVE 8, until they are rules.
-func haGroups(r *request) (any, error) {
-	if len(r.fs.groups) == 0 {
-		return nil, die("cannot index groups: ha groups have been migrated to rules")
-	}
-	list := []object{}
-	for _, g := range r.fs.groups {
-		row := object{"group": g.ID, "type": "group", "nodes": nodesText(g.Nodes), "digest": digest(r.fs.groupsText())}
-		if g.Restricted {
-			row["restricted"] = 1
-		}
-		if g.NoFailback {
-			row["nofailback"] = 1
-		}
-		if g.Comment != "" {
-			row["comment"] = g.Comment
-		}
-		list = append(list, row)
-	}
-	return list, nil
-}
-
 // sid is the resource a request names, which may be only a VMID.
 func (r *request) sid() (string, error) {
 	s := r.get("sid")
@@ -66,6 +44,9 @@ func (r *request) resourceRow(res *resource) object {
 		row[k] = v
 		if k == "failback" || k == "max_restart" || k == "max_relocate" {
 			row[k] = atoi(v)
+		}
+		if k == "group" && r.fs.group(v) < 0 {
+			row["errors"] = object{"group": fmt.Sprintf("group '%s' does not exist", v)}
 		}
 	}
 	return row
@@ -104,8 +85,8 @@ func addHAResource(r *request) (any, error) {
 	typ, id, _ := strings.Cut(sid, ":")
 	g := r.fs.guests[atoi(id)]
 	switch {
-	case r.has("group"):
-		return nil, die("invalid parameter 'group': ha groups have been migrated to rules")
+	case r.checkGroup("create resource failed: ") != nil:
+		return nil, r.checkGroup("create resource failed: ")
 	case g == nil:
 		return nil, die("resource '%s' does not exist in cluster", sid)
 	case g.kind.ha() != typ:
@@ -120,7 +101,7 @@ func addHAResource(r *request) (any, error) {
 }
 
 // resourceOptions are the lines a resource may have.
-var resourceOptions = []string{"state", "comment", "failback", "max_restart", "max_relocate"}
+var resourceOptions = []string{"state", "comment", "failback", "group", "max_restart", "max_relocate"}
 
 func (r *request) setOptions(res *resource) {
 	r.fs.resourcesChanged()
@@ -149,6 +130,9 @@ func setHAResource(r *request) (any, error) {
 	}
 	if r.fs.manager.state(sid) == "error" && r.get("state") != "disabled" {
 		return nil, die("service '%s' in error state, must be disabled and fixed first", sid)
+	}
+	if err := r.checkGroup(failed); err != nil {
+		return nil, err
 	}
 	if d := r.get("digest"); d != "" && d != digest(r.fs.resourcesText()) {
 		return nil, die(failed + "detected modified configuration - file changed by other user? Try again.")

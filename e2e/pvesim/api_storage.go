@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// storageText stands for storage.cfg where only its digest is wanted.
+// storageText is storage.cfg.
 func (f *pmxcfs) storageText() string {
 	var b strings.Builder
 	for _, s := range f.storages {
@@ -24,6 +24,9 @@ func (f *pmxcfs) storageText() string {
 		}
 		if s.disabled {
 			b.WriteString("\tdisable\n")
+		}
+		for _, key := range sortedKeys(s.extra) {
+			fmt.Fprintf(&b, "\t%s %s\n", key, s.extra[key])
 		}
 		b.WriteString("\n")
 	}
@@ -50,6 +53,9 @@ func (r *request) storageEntry(s *storage) object {
 	}
 	if s.disabled {
 		e["disable"] = 1
+	}
+	for key, v := range s.extra {
+		e[key] = v
 	}
 	return e
 }
@@ -144,7 +150,7 @@ func (r *request) storageRows() []object {
 				"id": "storage/" + n.name + "/" + s.id, "type": "storage", "storage": s.id, "node": n.name, "shared": flag(s.shared),
 				"content": strings.Join(s.content, ","), "plugintype": s.typ, "status": "unknown",
 			}
-			if _, known := r.nodeStat(n); known && !r.c.faults.failedStorage[s.id][n.name] {
+			if stat, known := r.nodeStat(n); known && slices.Contains(stat.storages, s.id) {
 				row["status"], row["disk"], row["maxdisk"] = "available", s.used, s.size
 			}
 			list = append(list, row)

@@ -115,6 +115,7 @@ type node struct {
 	members    []string // who corosync on this node says is there, sorted
 	quorate    bool
 	deviceVote bool // the QDevice votes for this node's part
+	deviceAway bool // it does not reach the QDevice's host
 	// home is what the quorate part of its cluster has in /etc/pve, fs what this node has
 	// there: the same as long as it has quorum, and then the copy it had when it lost it.
 	home *pmxcfs
@@ -140,6 +141,7 @@ type node struct {
 	crm      *crm.CRM
 	lrm      *lrm
 	dogs     map[string]instant // armed watchdog clients and when each last fed the watchdog
+	mounts   []*storage         // NFS storages as they were when mounted
 	stuck    bool               // NFS hangs here
 	stopping string             // "shutdown" or "reboot" while it is going down
 }

@@ -88,3 +88,10 @@ func (c *Cluster) HasStorage(name, id string) bool {
 	s := n.fs.storage(id)
 	return s != nil && n.active(s)
 }
+
+// Upgrade gives a node another pve-manager. Its daemons go on as they were.
+func (c *Cluster) Upgrade(name, version string) {
+	c.lock()
+	defer c.unlock()
+	c.mustNode(name).spec.Version = version
+}

@@ -12,6 +12,8 @@ type faults struct {
 	links         linkFaults
 	deviceAway    map[string]bool            // nodes that do not reach the QDevice's host
 	failedStorage map[string]map[string]bool // storage -> node
+	noServer      map[string]map[string]bool // NFS server -> nodes without a way to it
+	noExport      map[string]map[string]bool // server:export -> nodes it refuses
 	migrations    map[string]int             // failures to come, by sid
 	starts        map[string]int
 	answers       []answerFault
@@ -109,6 +111,7 @@ func (n *node) die(why string) {
 		}
 	}
 	n.dogs = map[string]instant{}
+	n.mounts = nil
 	n.crm, n.lrm = nil, nil
 	n.members, n.quorate, n.deviceVote = nil, false, false
 	if n.conf != nil && n.fs == n.home {
@@ -201,17 +204,7 @@ func (c *Cluster) HealStorage(id string, names ...string) { c.setStorage(id, fal
 func (c *Cluster) setStorage(id string, failed bool, names []string) {
 	c.lock()
 	defer c.unlock()
-	if c.faults.failedStorage == nil {
-		c.faults.failedStorage = map[string]map[string]bool{}
-	}
-	if c.faults.failedStorage[id] == nil {
-		c.faults.failedStorage[id] = map[string]bool{}
-	}
-	for _, n := range c.nodes {
-		if len(names) == 0 || slices.Contains(names, n.name) {
-			c.faults.failedStorage[id][n.name] = failed
-		}
-	}
+	c.setOn(&c.faults.failedStorage, id, failed, names)
 }
 
 // answerFault is what happens to answers of the API.

@@ -58,13 +58,62 @@ func (c *Cluster) HealQDevice(names ...string) { c.setDevice(false, names) }
 func (c *Cluster) setDevice(away bool, names []string) {
 	c.lock()
 	defer c.unlock()
-	if c.faults.deviceAway == nil {
-		c.faults.deviceAway = map[string]bool{}
-	}
 	for _, n := range c.nodes {
 		if len(names) == 0 || slices.Contains(names, n.name) {
-			c.faults.deviceAway[n.name] = away
+			n.deviceAway = away
 		}
 	}
 	c.membershipChanged()
+}
+
+// cutOff reports whether a node has no way to an NFS server.
+func (f *faults) cutOff(server string, n *node) bool { return f.noServer[server][n.name] }
+
+// refuses reports whether a server does not let a node mount an export.
+func (f *faults) refuses(server, export string, n *node) bool {
+	return f.noExport[server+":"+export][n.name]
+}
+
+// CutNFSServer leaves the nodes, or all of them, without a way to an NFS server: what is
+// mounted from it hangs, and nothing can be mounted.
+func (c *Cluster) CutNFSServer(server string, names ...string) {
+	c.lock()
+	defer c.unlock()
+	c.setOn(&c.faults.noServer, server, true, names)
+}
+
+// HealNFSServer ends CutNFSServer.
+func (c *Cluster) HealNFSServer(server string, names ...string) {
+	c.lock()
+	defer c.unlock()
+	c.setOn(&c.faults.noServer, server, false, names)
+}
+
+// RefuseExport lets an NFS server refuse an export ("10.10.0.50:/mnt/pool") to the nodes, or
+// to all of them. What is mounted stays.
+func (c *Cluster) RefuseExport(export string, names ...string) {
+	c.lock()
+	defer c.unlock()
+	c.setOn(&c.faults.noExport, export, true, names)
+}
+
+// GrantExport ends RefuseExport.
+func (c *Cluster) GrantExport(export string, names ...string) {
+	c.lock()
+	defer c.unlock()
+	c.setOn(&c.faults.noExport, export, false, names)
+}
+
+func (c *Cluster) setOn(m *map[string]map[string]bool, key string, value bool, names []string) {
+	if *m == nil {
+		*m = map[string]map[string]bool{}
+	}
+	if (*m)[key] == nil {
+		(*m)[key] = map[string]bool{}
+	}
+	for _, n := range c.nodes {
+		if len(names) == 0 || slices.Contains(names, n.name) {
+			(*m)[key][n.name] = value
+		}
+	}
 }

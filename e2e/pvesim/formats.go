@@ -13,12 +13,13 @@ import (
 // The named formats of the API's parameters, with the words in which they are refused.
 
 var (
-	configID  = regexp.MustCompile(`^(?i)[a-z][a-z0-9_-]+$`)
-	storageID = regexp.MustCompile(`^(?i)[a-z][a-z0-9_.-]*[a-z0-9]$`)
-	nodeName  = regexp.MustCompile(`^(?i)[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-	vmID      = regexp.MustCompile(`^[1-9][0-9]{2,8}$`)
-	haNode    = regexp.MustCompile(`^(?i)[a-z0-9]([a-z0-9-]*[a-z0-9])?(:[0-9]+)?$`)
-	haSID     = regexp.MustCompile(`^[a-z]+:\S+$`)
+	configID   = regexp.MustCompile(`^(?i)[a-z][a-z0-9_-]+$`)
+	storageID  = regexp.MustCompile(`^(?i)[a-z][a-z0-9_.-]*[a-z0-9]$`)
+	nodeName   = regexp.MustCompile(`^(?i)[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+	serverName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$`)
+	vmID       = regexp.MustCompile(`^[1-9][0-9]{2,8}$`)
+	haNode     = regexp.MustCompile(`^(?i)[a-z0-9]([a-z0-9-]*[a-z0-9])?(:[0-9]+)?$`)
+	haSID      = regexp.MustCompile(`^[a-z]+:\S+$`)
 )
 
 var contentTypes = strings.Fields("backup images import iso none rootdir snippets vztmpl")
@@ -55,6 +56,10 @@ func checkNamed(format, value string) string {
 		return bad(configID.MatchString(value), "invalid configuration ID '%s'", value)
 	case "pve-vmid":
 		return bad(vmID.MatchString(value), "value does not look like a valid VM ID")
+	case "pve-storage-path":
+		return bad(strings.HasPrefix(value, "/"), "value does not look like a valid absolute path")
+	case "pve-storage-server":
+		return bad(serverName.MatchString(value), "value does not look like a valid server name or IP address")
 	case "pve-node":
 		return bad(nodeName.MatchString(value), "value does not look like a valid node name")
 	case "pve-storage-id":
@@ -125,3 +130,5 @@ func defaultKey(props map[string]*property) string {
 	}
 	return ""
 }
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

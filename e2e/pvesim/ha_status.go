@@ -29,7 +29,9 @@ func haStatus(r *request) (any, error) {
 	if ms != nil && ms.Master != "" {
 		list = append(list, r.masterRow(ms))
 	}
-	list = append(list, r.fencingRow(ms))
+	if r.n.major() >= 9 {
+		list = append(list, r.fencingRow(ms))
+	}
 	if ms != nil {
 		for _, n := range r.peers() {
 			if _, known := ms.Nodes[n.name]; known {

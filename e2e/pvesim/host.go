@@ -104,7 +104,7 @@ func (h *Host) Statfs(ctx context.Context, path string) (total, free uint64, err
 	hangs := false
 	for _, s := range h.n.mounted() {
 		if s.path == path {
-			total, free, hangs = uint64(s.size), uint64(s.size-s.used), h.n.stuck
+			total, free, hangs = uint64(s.size), uint64(s.size-s.used), h.n.silent(s)
 		}
 	}
 	h.n.c.unlock()

@@ -44,7 +44,10 @@ func (h *Host) pmxcfs(name string) (entry, bool) {
 	case "local":
 		return h.pmxcfs("nodes/" + n.name)
 	case "ha":
-		names := []string{"crm_commands", "manager_status", "resources.cfg", "rules.cfg"}
+		names := []string{"crm_commands", "manager_status", "resources.cfg"}
+		if n.major() >= 9 {
+			names = append(names, "rules.cfg")
+		}
 		if len(n.fs.groups) > 0 {
 			names = slices.Insert(names, 1, "groups.cfg")
 		}
@@ -102,7 +105,7 @@ func (h *Host) pmxcfsFile(name string) (string, bool) {
 	case "ha/resources.cfg":
 		return n.fs.resourcesText(), true
 	case "ha/rules.cfg":
-		return n.fs.rulesText(), true
+		return n.fs.rulesText(), n.major() >= 9
 	case "ha/groups.cfg":
 		return n.fs.groupsText(), len(n.fs.groups) > 0
 	case "ha/crm_commands":

@@ -180,11 +180,11 @@ func (n *node) cpuinfo() string {
 // cpuFlags are an x86-64-v3 processor's that can run virtual machines.
 const cpuFlags = "fpu cx8 cmov mmx fxsr sse sse2 syscall nx lm pni ssse3 fma cx16 sse4_1 sse4_2 movbe popcnt aes xsave avx f16c rdrand lahf_lm svm abm bmi1 avx2 bmi2"
 
-// mounted are the NFS storages that are mounted on the node.
+// mounted are the NFS storages that are mounted on the node, as they were then.
 func (n *node) mounted() []*storage {
 	var list []*storage
-	for _, s := range n.fs.storages {
-		if s.typ == "nfs" && s.on(n.name) && !n.c.faults.failedStorage[s.id][n.name] {
+	for _, s := range n.mounts {
+		if !n.c.faults.failedStorage[s.id][n.name] {
 			list = append(list, s)
 		}
 	}
@@ -250,11 +250,9 @@ func (n *node) mountstats() string {
 	var b strings.Builder
 	b.WriteString("device proc mounted on /proc with fstype proc\ndevice /dev/mapper/pve-root mounted on / with fstype ext4\n")
 	age := int64(n.c.clock.real(n.c.now().sub(n.booted)).Seconds())
-	operations, timeouts := age/10+1, 0
-	if n.stuck {
-		timeouts = 1
-	}
+	operations := age/10 + 1
 	for _, s := range n.mounted() {
+		timeouts := flag(n.silent(s))
 		options := n.mountOptions(s)
 		fmt.Fprintf(&b, "device %s:%s mounted on %s with fstype %s statvers=1.1\n", s.server, s.export, s.path, nfsType(options))
 		fmt.Fprintf(&b, "\topts:\t%s\n\tage:\t%d\n\timpl_id:\tname='',domain='',date='0,0'\n", options, age)

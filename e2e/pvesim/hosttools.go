@@ -17,7 +17,7 @@ func (h *Host) TryWrite(ctx context.Context, path string) error {
 	}
 	hangs := false
 	for _, s := range h.n.mounted() {
-		hangs = hangs || s.path == path && h.n.stuck
+		hangs = hangs || s.path == path && h.n.silent(s)
 	}
 	h.n.c.unlock()
 	if hangs {

@@ -108,13 +108,13 @@ func (n *node) shutdownGuest(g *guestConf, who by, done func(string)) *task {
 
 // hangs reports whether a guest waits for an NFS server that does not answer.
 func (n *node) hangs(g *guestConf) bool {
-	if !n.stuck {
-		return false
-	}
 	for _, v := range g.volumes() {
-		if s := n.fs.storage(v.storage); s != nil && s.typ == "nfs" {
+		if s := n.fs.storage(v.storage); s != nil && s.typ == "nfs" && n.silent(s) {
 			return true
 		}
 	}
 	return false
 }
+
+// silent reports whether what touches an NFS storage here waits for an answer.
+func (n *node) silent(s *storage) bool { return n.stuck || n.c.faults.cutOff(s.server, n) }

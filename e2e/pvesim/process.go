@@ -254,12 +254,13 @@ type guestStat struct {
 
 // nodeStat is what pvestatd broadcasts of its node.
 type nodeStat struct {
-	at  instant
-	mem int64
-	cpu float64
+	at       instant
+	mem      int64
+	cpu      float64
+	storages []string // those that are active there
 }
 
-// statsRound is pvestatd: what /cluster/resources says of guests and nodes is as old as
+// statsRound is pvestatd, which also mounts what is configured: what /cluster/resources says of guests and nodes is as old as
 // its last broadcast, up to 10 s.
 func (n *node) statsRound() {
 	n.after(10*time.Second, n.statsRound)
@@ -267,7 +268,14 @@ func (n *node) statsRound() {
 }
 
 func (n *node) broadcast() {
-	n.fs.nodeStats[n.name] = n.stat()
+	n.activateAll()
+	s := n.stat()
+	for _, st := range n.fs.storages {
+		if n.active(st) {
+			s.storages = append(s.storages, st.id)
+		}
+	}
+	n.fs.nodeStats[n.name] = s
 	for id, g := range n.fs.guests {
 		if g.node == n.name {
 			n.fs.guestStats[id] = n.guestStat(g)

@@ -255,7 +255,7 @@ func (k *command) setupDevice(host string, options map[string]string) {
 		return
 	}
 	for _, o := range n.peers() {
-		if n.c.faults.deviceAway[o.name] {
+		if o.deviceAway {
 			k.fail(255, "ssh: connect to host %s port 22: No route to host", host)
 			return
 		}

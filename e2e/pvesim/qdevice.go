@@ -17,7 +17,7 @@ func (n *node) deviceVotes() int {
 
 // reachesDevice reports whether the node's corosync-qdevice is connected.
 func (n *node) reachesDevice() bool {
-	return n.up && n.conf != nil && n.conf.qdevice != "" && !n.c.faults.deviceAway[n.name]
+	return n.up && n.conf != nil && n.conf.qdevice != "" && !n.deviceAway
 }
 
 // chosenByDevice are the nodes whose part the QDevice votes for: of the parts of a cluster

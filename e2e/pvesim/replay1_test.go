@@ -64,7 +64,7 @@ func firstSeries(t *testing.T) *replay {
 		Options: pvesim.Options{Timing: pvesim.Timing{Boot: 20 * time.Second, Start: 500 * time.Millisecond, Shutdown: time.Second}},
 	})
 	return &replay{
-		lab: l, upids: map[string]string{}, differs: firstSeriesDiffers, moving: firstSeriesMoving,
+		lab: l, upids: map[string]string{}, digests: map[string]string{}, differs: firstSeriesDiffers, moving: firstSeriesMoving,
 		tokens: map[string]string{"root": "PVEAPIToken=root@pam!lab=" + secret, "coord": "PVEAPIToken=coord@pve!ha=c", "ro": "PVEAPIToken=coord@pve!ro=o"},
 	}
 }

@@ -62,6 +62,8 @@ type replay struct {
 	*lab
 	tokens map[string]string // Authorization headers, by the recording's word for them
 	upids  map[string]string // ours, by theirs
+	// digests are ours, by theirs, of objects that were read.
+	digests map[string]string
 	// differs lists what is known to differ, per label, with the reason.
 	differs map[string]string
 	// moving lists answers whose values may be a round earlier or later than recorded.
@@ -81,7 +83,11 @@ func (r *replay) send(e exchange) answer {
 	}
 	var body io.Reader = http.NoBody
 	if e.Req != nil && *e.Req != "" {
-		body = strings.NewReader(*e.Req)
+		text := *e.Req
+		for theirs, ours := range r.digests {
+			text = strings.ReplaceAll(text, theirs, ours)
+		}
+		body = strings.NewReader(text)
 	}
 	req, err := http.NewRequest(e.Method, "https://"+e.Node+":8006/api2/json"+u, body)
 	if err != nil {
@@ -146,6 +152,10 @@ func (r *replay) compare(e exchange, got answer) {
 		if a, b := strings.Split(mine, ":"), strings.Split(upid, ":"); len(a) != len(b) || !slices.Equal(a[5:], b[5:]) || a[1] != b[1] {
 			r.t.Errorf("%s\n  is %s\nwant %s", who, mine, upid)
 		}
+	}
+	mine, _ := ours["data"].(map[string]any)
+	if m, ok := theirs["data"].(map[string]any); ok && m["digest"] != nil && mine["digest"] != nil {
+		r.digests[fmt.Sprint(m["digest"])] = fmt.Sprint(mine["digest"])
 	}
 	remember(e, shape(ours))
 	if a, b := values(ours["data"]), values(theirs["data"]); r.moving[e.Label] == "" && !r.shapes && a != b {

@@ -3,6 +3,7 @@ package pvesim
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -36,11 +37,12 @@ type storage struct {
 	disabled bool
 	size     int64
 	used     int64
+	extra    map[string]string // further lines
 }
 
 func (s *storage) clone() *storage {
 	o := *s
-	o.content, o.nodes = slices.Clone(s.content), slices.Clone(s.nodes)
+	o.content, o.nodes, o.extra = slices.Clone(s.content), slices.Clone(s.nodes), maps.Clone(s.extra)
 	return &o
 }
 
@@ -88,10 +90,11 @@ func (s *storage) on(node string) bool {
 	return !s.disabled && (len(s.nodes) == 0 || slices.Contains(s.nodes, node))
 }
 
-// active reports whether the storage works on a node now.
+// active reports whether the storage works on a node now. Asking activates it.
 func (n *node) active(s *storage) bool {
-	if !n.up || !s.on(n.name) || n.c.faults.failedStorage[s.id][n.name] {
+	if !n.up || !s.on(n.name) {
 		return false
 	}
-	return s.typ != "nfs" || !n.stuck
+	why, _ := n.activate(s)
+	return why == ""
 }

@@ -61,6 +61,8 @@ type Storage struct {
 	Path   string `json:"path,omitempty"`
 	Server string `json:"server,omitempty"`
 	Export string `json:"export,omitempty"`
+	// Options are those of the mount, as storage.cfg has them.
+	Options string `json:"options,omitempty"`
 	// Disabled in storage.cfg.
 	Disabled bool `json:"disabled,omitempty"`
 	// Nodes restricts the storage to these nodes; empty means all.

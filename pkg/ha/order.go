@@ -16,7 +16,7 @@ type Order struct {
 	Deed OrderDeed
 }
 
-// OrderDeed is the closed set of deeds: SetNodeMaintenance today.
+// OrderDeed is the closed set of deeds: what has no API, or none that a token may use.
 //
 //sumtype:decl
 type OrderDeed interface {

@@ -50,6 +50,8 @@ func encodeOrder(o ha.Order) *hav1.Order {
 	switch d := o.Deed.(type) {
 	case ha.SetNodeMaintenance:
 		m.Deed = &hav1.Order_SetNodeMaintenance{SetNodeMaintenance: &hav1.SetNodeMaintenance{Node: string(d.Node), On: d.On}}
+	default:
+		encodeClusterOrder(m, o.Deed)
 	}
 	return m
 }
@@ -66,6 +68,8 @@ func (d *decoder) order(m *hav1.Order) ha.Order {
 	case *hav1.Order_SetNodeMaintenance:
 		set := deed.SetNodeMaintenance
 		o.Deed = ha.SetNodeMaintenance{Node: ha.NodeName(set.GetNode()), On: set.GetOn()}
+	default:
+		o.Deed = d.clusterOrder(m)
 	}
 	return o
 }

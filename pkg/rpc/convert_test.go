@@ -34,7 +34,23 @@ var stayHome = map[string]string{
 }
 
 // deeds are the variants of ha.OrderDeed; TestEveryDeedIsAMessage keeps the list complete.
-var deeds = []ha.OrderDeed{ha.SetNodeMaintenance{Node: "node3", On: true}}
+var deeds = []ha.OrderDeed{
+	ha.SetNodeMaintenance{Node: "node3", On: true},
+	ha.CreateCluster{Node: "node1", Name: "home", Links: addrs("10.10.0.1", "10.20.0.1")},
+	ha.AuthorizeJoin{On: "node1", Node: "node2", Keys: []string{"ssh-rsa AAAA"}, From: addrs("10.10.0.2"), For: 10 * time.Minute},
+	ha.JoinCluster{Node: "node2", Peer: netip.MustParseAddr("10.10.0.1"), PeerKeys: []string{"ssh-rsa AAAB"}, Links: addrs("fd00::2")},
+	ha.RevokeJoin{On: "node1", Node: "node2", Joined: true},
+	ha.SetupQDevice{On: "node1", Host: "10.10.0.60"},
+	ha.RemoveQDevice{On: "node1"},
+	ha.RemoveClusterNode{On: "node1", Node: "node3"},
+}
+
+func addrs(list ...string) (out []netip.Addr) {
+	for _, a := range list {
+		out = append(out, netip.MustParseAddr(a))
+	}
+	return out
+}
 
 // A trip is one type's way over the network and back.
 type trip struct {
@@ -357,7 +373,7 @@ func TestEveryDeedIsAMessage(t *testing.T) {
 	for _, deed := range deeds {
 		got = append(got, reflect.TypeOf(deed).Name())
 		back, err := trips[reflect.TypeFor[ha.Order]()].travel(ha.Order{Deed: deed})
-		if err != nil || back.(ha.Order).Deed != deed {
+		if err != nil || !reflect.DeepEqual(back.(ha.Order).Deed, deed) {
 			t.Errorf("order to %s arrives as %v, %v", deed, back, err)
 		}
 	}

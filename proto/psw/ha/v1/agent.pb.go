@@ -370,6 +370,13 @@ type Order struct {
 	// Types that are valid to be assigned to Deed:
 	//
 	//	*Order_SetNodeMaintenance
+	//	*Order_CreateCluster
+	//	*Order_AuthorizeJoin
+	//	*Order_JoinCluster
+	//	*Order_RevokeJoin
+	//	*Order_SetupQdevice
+	//	*Order_RemoveQdevice
+	//	*Order_RemoveClusterNode
 	Deed          isOrder_Deed `protobuf_oneof:"deed"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -449,6 +456,69 @@ func (x *Order) GetSetNodeMaintenance() *SetNodeMaintenance {
 	return nil
 }
 
+func (x *Order) GetCreateCluster() *CreateCluster {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_CreateCluster); ok {
+			return x.CreateCluster
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetAuthorizeJoin() *AuthorizeJoin {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_AuthorizeJoin); ok {
+			return x.AuthorizeJoin
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetJoinCluster() *JoinCluster {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_JoinCluster); ok {
+			return x.JoinCluster
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetRevokeJoin() *RevokeJoin {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_RevokeJoin); ok {
+			return x.RevokeJoin
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetSetupQdevice() *SetupQDevice {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_SetupQdevice); ok {
+			return x.SetupQdevice
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetRemoveQdevice() *RemoveQDevice {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_RemoveQdevice); ok {
+			return x.RemoveQdevice
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetRemoveClusterNode() *RemoveClusterNode {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_RemoveClusterNode); ok {
+			return x.RemoveClusterNode
+		}
+	}
+	return nil
+}
+
 type isOrder_Deed interface {
 	isOrder_Deed()
 }
@@ -457,7 +527,50 @@ type Order_SetNodeMaintenance struct {
 	SetNodeMaintenance *SetNodeMaintenance `protobuf:"bytes,5,opt,name=set_node_maintenance,json=setNodeMaintenance,proto3,oneof"`
 }
 
+type Order_CreateCluster struct {
+	// 6 to 9 are for proofs.
+	CreateCluster *CreateCluster `protobuf:"bytes,10,opt,name=create_cluster,json=createCluster,proto3,oneof"`
+}
+
+type Order_AuthorizeJoin struct {
+	AuthorizeJoin *AuthorizeJoin `protobuf:"bytes,11,opt,name=authorize_join,json=authorizeJoin,proto3,oneof"`
+}
+
+type Order_JoinCluster struct {
+	JoinCluster *JoinCluster `protobuf:"bytes,12,opt,name=join_cluster,json=joinCluster,proto3,oneof"`
+}
+
+type Order_RevokeJoin struct {
+	RevokeJoin *RevokeJoin `protobuf:"bytes,13,opt,name=revoke_join,json=revokeJoin,proto3,oneof"`
+}
+
+type Order_SetupQdevice struct {
+	SetupQdevice *SetupQDevice `protobuf:"bytes,14,opt,name=setup_qdevice,json=setupQdevice,proto3,oneof"`
+}
+
+type Order_RemoveQdevice struct {
+	RemoveQdevice *RemoveQDevice `protobuf:"bytes,15,opt,name=remove_qdevice,json=removeQdevice,proto3,oneof"`
+}
+
+type Order_RemoveClusterNode struct {
+	RemoveClusterNode *RemoveClusterNode `protobuf:"bytes,16,opt,name=remove_cluster_node,json=removeClusterNode,proto3,oneof"`
+}
+
 func (*Order_SetNodeMaintenance) isOrder_Deed() {}
+
+func (*Order_CreateCluster) isOrder_Deed() {}
+
+func (*Order_AuthorizeJoin) isOrder_Deed() {}
+
+func (*Order_JoinCluster) isOrder_Deed() {}
+
+func (*Order_RevokeJoin) isOrder_Deed() {}
+
+func (*Order_SetupQdevice) isOrder_Deed() {}
+
+func (*Order_RemoveQdevice) isOrder_Deed() {}
+
+func (*Order_RemoveClusterNode) isOrder_Deed() {}
 
 // SetNodeMaintenance switches Proxmox's maintenance mode of a node.
 type SetNodeMaintenance struct {
@@ -512,6 +625,433 @@ func (x *SetNodeMaintenance) GetOn() bool {
 	return false
 }
 
+// CreateCluster makes the node the first member of a cluster.
+type CreateCluster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The node's corosync addresses, link 0 first.
+	Links         []string `protobuf:"bytes,3,rep,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateCluster) Reset() {
+	*x = CreateCluster{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateCluster) ProtoMessage() {}
+
+func (x *CreateCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateCluster.ProtoReflect.Descriptor instead.
+func (*CreateCluster) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CreateCluster) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *CreateCluster) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateCluster) GetLinks() []string {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// AuthorizeJoin lets root of a node that is to join log in by SSH for a limited time.
+type AuthorizeJoin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A member of the cluster.
+	On string `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	// The node that is to join, and the public keys of its root: "TYPE BASE64".
+	Node string   `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Keys []string `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The addresses it may come from.
+	From []string `protobuf:"bytes,4,rep,name=from,proto3" json:"from,omitempty"`
+	// How long.
+	For           *durationpb.Duration `protobuf:"bytes,5,opt,name=for,proto3" json:"for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorizeJoin) Reset() {
+	*x = AuthorizeJoin{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorizeJoin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorizeJoin) ProtoMessage() {}
+
+func (x *AuthorizeJoin) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorizeJoin.ProtoReflect.Descriptor instead.
+func (*AuthorizeJoin) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AuthorizeJoin) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+func (x *AuthorizeJoin) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *AuthorizeJoin) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *AuthorizeJoin) GetFrom() []string {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *AuthorizeJoin) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+// JoinCluster makes the node join the cluster of a peer.
+type JoinCluster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// An address of a member, and the public keys of its SSH server.
+	Peer     string   `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	PeerKeys []string `protobuf:"bytes,3,rep,name=peer_keys,json=peerKeys,proto3" json:"peer_keys,omitempty"`
+	// The node's corosync addresses, link 0 first.
+	Links         []string `protobuf:"bytes,4,rep,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinCluster) Reset() {
+	*x = JoinCluster{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinCluster) ProtoMessage() {}
+
+func (x *JoinCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinCluster.ProtoReflect.Descriptor instead.
+func (*JoinCluster) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *JoinCluster) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *JoinCluster) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *JoinCluster) GetPeerKeys() []string {
+	if x != nil {
+		return x.PeerKeys
+	}
+	return nil
+}
+
+func (x *JoinCluster) GetLinks() []string {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// RevokeJoin takes back what AuthorizeJoin allowed.
+type RevokeJoin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	On    string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	Node  string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// The node is a member by now: its key stays, as every member's does.
+	Joined        bool `protobuf:"varint,3,opt,name=joined,proto3" json:"joined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeJoin) Reset() {
+	*x = RevokeJoin{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeJoin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeJoin) ProtoMessage() {}
+
+func (x *RevokeJoin) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeJoin.ProtoReflect.Descriptor instead.
+func (*RevokeJoin) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RevokeJoin) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+func (x *RevokeJoin) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *RevokeJoin) GetJoined() bool {
+	if x != nil {
+		return x.Joined
+	}
+	return false
+}
+
+// SetupQDevice gives the cluster a QDevice.
+type SetupQDevice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	On            string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetupQDevice) Reset() {
+	*x = SetupQDevice{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetupQDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetupQDevice) ProtoMessage() {}
+
+func (x *SetupQDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetupQDevice.ProtoReflect.Descriptor instead.
+func (*SetupQDevice) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetupQDevice) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+func (x *SetupQDevice) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+// RemoveQDevice takes the cluster's QDevice away.
+type RemoveQDevice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	On            string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveQDevice) Reset() {
+	*x = RemoveQDevice{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveQDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveQDevice) ProtoMessage() {}
+
+func (x *RemoveQDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveQDevice.ProtoReflect.Descriptor instead.
+func (*RemoveQDevice) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RemoveQDevice) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+// RemoveClusterNode takes a node that is off for good out of the cluster.
+type RemoveClusterNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	On            string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveClusterNode) Reset() {
+	*x = RemoveClusterNode{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveClusterNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveClusterNode) ProtoMessage() {}
+
+func (x *RemoveClusterNode) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveClusterNode.ProtoReflect.Descriptor instead.
+func (*RemoveClusterNode) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RemoveClusterNode) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+func (x *RemoveClusterNode) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // OrderResult is an agent's answer to an order: done if refused and failed are empty.
 type OrderResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -529,7 +1069,7 @@ type OrderResult struct {
 
 func (x *OrderResult) Reset() {
 	*x = OrderResult{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +1081,7 @@ func (x *OrderResult) String() string {
 func (*OrderResult) ProtoMessage() {}
 
 func (x *OrderResult) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +1094,7 @@ func (x *OrderResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResult.ProtoReflect.Descriptor instead.
 func (*OrderResult) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OrderResult) GetId() string {
@@ -602,7 +1142,7 @@ type OrderResultTaken struct {
 
 func (x *OrderResultTaken) Reset() {
 	*x = OrderResultTaken{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +1154,7 @@ func (x *OrderResultTaken) String() string {
 func (*OrderResultTaken) ProtoMessage() {}
 
 func (x *OrderResultTaken) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +1167,7 @@ func (x *OrderResultTaken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResultTaken.ProtoReflect.Descriptor instead.
 func (*OrderResultTaken) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OrderResultTaken) GetId() string {
@@ -664,7 +1204,7 @@ const file_psw_ha_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x125\n" +
-	"\binterval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xe1\x01\n" +
+	"\binterval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xb1\x05\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vcoordinator\x18\x02 \x01(\tR\vcoordinator\x12\x1e\n" +
@@ -672,11 +1212,48 @@ const file_psw_ha_v1_agent_proto_rawDesc = "" +
 	"generation\x18\x03 \x01(\x04R\n" +
 	"generation\x12+\n" +
 	"\x03ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12Q\n" +
-	"\x14set_node_maintenance\x18\x05 \x01(\v2\x1d.psw.ha.v1.SetNodeMaintenanceH\x00R\x12setNodeMaintenanceB\x06\n" +
+	"\x14set_node_maintenance\x18\x05 \x01(\v2\x1d.psw.ha.v1.SetNodeMaintenanceH\x00R\x12setNodeMaintenance\x12A\n" +
+	"\x0ecreate_cluster\x18\n" +
+	" \x01(\v2\x18.psw.ha.v1.CreateClusterH\x00R\rcreateCluster\x12A\n" +
+	"\x0eauthorize_join\x18\v \x01(\v2\x18.psw.ha.v1.AuthorizeJoinH\x00R\rauthorizeJoin\x12;\n" +
+	"\fjoin_cluster\x18\f \x01(\v2\x16.psw.ha.v1.JoinClusterH\x00R\vjoinCluster\x128\n" +
+	"\vrevoke_join\x18\r \x01(\v2\x15.psw.ha.v1.RevokeJoinH\x00R\n" +
+	"revokeJoin\x12>\n" +
+	"\rsetup_qdevice\x18\x0e \x01(\v2\x17.psw.ha.v1.SetupQDeviceH\x00R\fsetupQdevice\x12A\n" +
+	"\x0eremove_qdevice\x18\x0f \x01(\v2\x18.psw.ha.v1.RemoveQDeviceH\x00R\rremoveQdevice\x12N\n" +
+	"\x13remove_cluster_node\x18\x10 \x01(\v2\x1c.psw.ha.v1.RemoveClusterNodeH\x00R\x11removeClusterNodeB\x06\n" +
 	"\x04deed\"8\n" +
 	"\x12SetNodeMaintenance\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x0e\n" +
-	"\x02on\x18\x02 \x01(\bR\x02on\"{\n" +
+	"\x02on\x18\x02 \x01(\bR\x02on\"M\n" +
+	"\rCreateCluster\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05links\x18\x03 \x03(\tR\x05links\"\x88\x01\n" +
+	"\rAuthorizeJoin\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\tR\x02on\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
+	"\x04keys\x18\x03 \x03(\tR\x04keys\x12\x12\n" +
+	"\x04from\x18\x04 \x03(\tR\x04from\x12+\n" +
+	"\x03for\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03for\"h\n" +
+	"\vJoinCluster\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x1b\n" +
+	"\tpeer_keys\x18\x03 \x03(\tR\bpeerKeys\x12\x14\n" +
+	"\x05links\x18\x04 \x03(\tR\x05links\"H\n" +
+	"\n" +
+	"RevokeJoin\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\tR\x02on\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
+	"\x06joined\x18\x03 \x01(\bR\x06joined\"2\n" +
+	"\fSetupQDevice\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\tR\x02on\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\"\x1f\n" +
+	"\rRemoveQDevice\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\tR\x02on\"7\n" +
+	"\x11RemoveClusterNode\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\tR\x02on\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"{\n" +
 	"\vOrderResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -700,7 +1277,7 @@ func file_psw_ha_v1_agent_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_agent_proto_rawDescData
 }
 
-var file_psw_ha_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_psw_ha_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_psw_ha_v1_agent_proto_goTypes = []any{
 	(*ConnectRequest)(nil),      // 0: psw.ha.v1.ConnectRequest
 	(*ConnectResponse)(nil),     // 1: psw.ha.v1.ConnectResponse
@@ -708,28 +1285,43 @@ var file_psw_ha_v1_agent_proto_goTypes = []any{
 	(*Welcome)(nil),             // 3: psw.ha.v1.Welcome
 	(*Order)(nil),               // 4: psw.ha.v1.Order
 	(*SetNodeMaintenance)(nil),  // 5: psw.ha.v1.SetNodeMaintenance
-	(*OrderResult)(nil),         // 6: psw.ha.v1.OrderResult
-	(*OrderResultTaken)(nil),    // 7: psw.ha.v1.OrderResultTaken
-	(*Report)(nil),              // 8: psw.ha.v1.Report
-	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
+	(*CreateCluster)(nil),       // 6: psw.ha.v1.CreateCluster
+	(*AuthorizeJoin)(nil),       // 7: psw.ha.v1.AuthorizeJoin
+	(*JoinCluster)(nil),         // 8: psw.ha.v1.JoinCluster
+	(*RevokeJoin)(nil),          // 9: psw.ha.v1.RevokeJoin
+	(*SetupQDevice)(nil),        // 10: psw.ha.v1.SetupQDevice
+	(*RemoveQDevice)(nil),       // 11: psw.ha.v1.RemoveQDevice
+	(*RemoveClusterNode)(nil),   // 12: psw.ha.v1.RemoveClusterNode
+	(*OrderResult)(nil),         // 13: psw.ha.v1.OrderResult
+	(*OrderResultTaken)(nil),    // 14: psw.ha.v1.OrderResultTaken
+	(*Report)(nil),              // 15: psw.ha.v1.Report
+	(*durationpb.Duration)(nil), // 16: google.protobuf.Duration
 }
 var file_psw_ha_v1_agent_proto_depIdxs = []int32{
 	2,  // 0: psw.ha.v1.ConnectRequest.hello:type_name -> psw.ha.v1.Hello
-	8,  // 1: psw.ha.v1.ConnectRequest.report:type_name -> psw.ha.v1.Report
-	6,  // 2: psw.ha.v1.ConnectRequest.order_result:type_name -> psw.ha.v1.OrderResult
+	15, // 1: psw.ha.v1.ConnectRequest.report:type_name -> psw.ha.v1.Report
+	13, // 2: psw.ha.v1.ConnectRequest.order_result:type_name -> psw.ha.v1.OrderResult
 	3,  // 3: psw.ha.v1.ConnectResponse.welcome:type_name -> psw.ha.v1.Welcome
 	4,  // 4: psw.ha.v1.ConnectResponse.order:type_name -> psw.ha.v1.Order
-	7,  // 5: psw.ha.v1.ConnectResponse.order_result_taken:type_name -> psw.ha.v1.OrderResultTaken
-	9,  // 6: psw.ha.v1.Welcome.interval:type_name -> google.protobuf.Duration
-	9,  // 7: psw.ha.v1.Order.ttl:type_name -> google.protobuf.Duration
+	14, // 5: psw.ha.v1.ConnectResponse.order_result_taken:type_name -> psw.ha.v1.OrderResultTaken
+	16, // 6: psw.ha.v1.Welcome.interval:type_name -> google.protobuf.Duration
+	16, // 7: psw.ha.v1.Order.ttl:type_name -> google.protobuf.Duration
 	5,  // 8: psw.ha.v1.Order.set_node_maintenance:type_name -> psw.ha.v1.SetNodeMaintenance
-	0,  // 9: psw.ha.v1.AgentService.Connect:input_type -> psw.ha.v1.ConnectRequest
-	1,  // 10: psw.ha.v1.AgentService.Connect:output_type -> psw.ha.v1.ConnectResponse
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 9: psw.ha.v1.Order.create_cluster:type_name -> psw.ha.v1.CreateCluster
+	7,  // 10: psw.ha.v1.Order.authorize_join:type_name -> psw.ha.v1.AuthorizeJoin
+	8,  // 11: psw.ha.v1.Order.join_cluster:type_name -> psw.ha.v1.JoinCluster
+	9,  // 12: psw.ha.v1.Order.revoke_join:type_name -> psw.ha.v1.RevokeJoin
+	10, // 13: psw.ha.v1.Order.setup_qdevice:type_name -> psw.ha.v1.SetupQDevice
+	11, // 14: psw.ha.v1.Order.remove_qdevice:type_name -> psw.ha.v1.RemoveQDevice
+	12, // 15: psw.ha.v1.Order.remove_cluster_node:type_name -> psw.ha.v1.RemoveClusterNode
+	16, // 16: psw.ha.v1.AuthorizeJoin.for:type_name -> google.protobuf.Duration
+	0,  // 17: psw.ha.v1.AgentService.Connect:input_type -> psw.ha.v1.ConnectRequest
+	1,  // 18: psw.ha.v1.AgentService.Connect:output_type -> psw.ha.v1.ConnectResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_agent_proto_init() }
@@ -750,6 +1342,13 @@ func file_psw_ha_v1_agent_proto_init() {
 	}
 	file_psw_ha_v1_agent_proto_msgTypes[4].OneofWrappers = []any{
 		(*Order_SetNodeMaintenance)(nil),
+		(*Order_CreateCluster)(nil),
+		(*Order_AuthorizeJoin)(nil),
+		(*Order_JoinCluster)(nil),
+		(*Order_RevokeJoin)(nil),
+		(*Order_SetupQdevice)(nil),
+		(*Order_RemoveQdevice)(nil),
+		(*Order_RemoveClusterNode)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -757,7 +1356,7 @@ func file_psw_ha_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_agent_proto_rawDesc), len(file_psw_ha_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
