@@ -1,4 +1,3 @@
-// Package e2e_test tests psw-ha as a whole.
 package e2e_test
 
 import (
