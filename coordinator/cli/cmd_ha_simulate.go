@@ -26,6 +26,7 @@ type faultFlags struct {
 func (a *app) simulateCommand() *cobra.Command {
 	var ask faultFlags
 	var file string
+	var each bool
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "What would Proxmox do if this failed? Nothing is touched",
@@ -33,11 +34,14 @@ func (a *app) simulateCommand() *cobra.Command {
 resets it and when, which guest runs again where and when, and which does not. It is
 computed here from facts, the coordinator's or a file's; nothing is touched.
 
-Faults may be combined; they come at the same instant.
+Faults may be combined; they come at the same instant. --each plays every single failure
+through, one after another: each node, each corosync link, each switch that network.yml
+declares, and NFS; and tells what each takes along.
 
 Exit codes: 0 every protected guest runs again and no node is given more memory than it
 has, 3 not so.`,
 		Example: `  psw ha simulate --fail node2
+  psw ha simulate --each
   psw ha simulate --fail-nfs node1 -o json
   psw ha simulate --partition node1/node2,node3 -f facts.json`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -48,6 +52,12 @@ has, 3 not so.`,
 			return noArguments(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if each {
+				if ask.any() {
+					return exit(exitUsage, "--each plays every failure through by itself: leave the others out")
+				}
+				return a.simulateEach(cmd.Context(), file)
+			}
 			fault, err := ask.fault()
 			if err != nil {
 				return err
@@ -62,10 +72,16 @@ has, 3 not so.`,
 	f.Lookup("fail-nfs").NoOptDefVal = everyNode
 	f.IntSliceVar(&ask.links, "fail-link", nil, "corosync's link `N` is cut everywhere")
 	f.StringVar(&ask.partition, "partition", "", "the cluster network falls apart into these `SIDES`, e.g. node1/node2,node3; a node in none is alone")
+	f.BoolVar(&each, "each", false, "every single failure, one after another: what does each take along?")
 	f.StringVarP(&file, "file", "f", "", "from `FILE`, which psw ha facts wrote, without a coordinator")
 	must(cmd.MarkFlagFilename("file", "json"))
 	must(cmd.RegisterFlagCompletionFunc("fail", a.completeNodes))
 	return cmd
+}
+
+// any reports whether some fault was named.
+func (q faultFlags) any() bool {
+	return len(q.nodes)+len(q.links) > 0 || q.nfs != "" || q.partition != ""
 }
 
 // fault reads the flags. What contradicts itself is refused.
@@ -97,7 +113,7 @@ func (q faultFlags) fault() (forecast.Fault, error) {
 		return fault, exit(exitUsage, "--fail-link names link %d twice", l)
 	}
 	if len(fault.Nodes)+len(fault.NFSNodes)+len(fault.Links)+len(fault.Partition) == 0 && !fault.NFS {
-		return fault, exit(exitUsage, "nothing fails: say what does with --fail NODE, --fail-nfs, --fail-link N or --partition A,B/C")
+		return fault, exit(exitUsage, "nothing fails: say what does with --fail NODE, --fail-nfs, --fail-link N or --partition A,B/C; or each in turn with --each")
 	}
 	return fault, nil
 }

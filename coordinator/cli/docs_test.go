@@ -122,7 +122,7 @@ func TestDocsJSON(t *testing.T) {
 		reflect.TypeFor[validateDocument](): "Validation", reflect.TypeFor[checkDocument](): "Verdict", reflect.TypeFor[checkTotals](): "Totals",
 		reflect.TypeFor[findingDocument](): "Finding", reflect.TypeFor[streamLine](): "Line", reflect.TypeFor[streamResult](): "Result",
 		reflect.TypeFor[versionDocument](): "Version", reflect.TypeFor[simulateDocument](): "Simulation", reflect.TypeFor[forecast.Fault](): "SimulatedFault",
-		reflect.TypeFor[capacityDocument](): "CapacityAnswer", reflect.TypeFor[mutesDocument](): "Mutes", reflect.TypeFor[explainDocument](): "Explanation", reflect.TypeFor[acksDocument](): "Acknowledgements",
+		reflect.TypeFor[capacityDocument](): "CapacityAnswer", reflect.TypeFor[mutesDocument](): "Mutes", reflect.TypeFor[explainDocument](): "Explanation", reflect.TypeFor[eachDocument](): "EachFailure", reflect.TypeFor[failureAnswer](): "Failure", reflect.TypeFor[restart](): "Restart", reflect.TypeFor[acksDocument](): "Acknowledgements",
 		reflect.TypeFor[operationLine](): "OperationLine", reflect.TypeFor[operationResult](): "OperationResult",
 	}
 	seen := map[reflect.Type]bool{}
@@ -163,7 +163,7 @@ func TestDocsJSON(t *testing.T) {
 		reflect.TypeFor[validateDocument](), reflect.TypeFor[ha.ClusterStatus](), reflect.TypeFor[checkDocument](), reflect.TypeFor[ha.PlanView](),
 		reflect.TypeFor[ha.Event](), reflect.TypeFor[streamLine](), reflect.TypeFor[operationLine](), reflect.TypeFor[versionDocument](),
 		reflect.TypeFor[simulateDocument](), reflect.TypeFor[capacityDocument](),
-		reflect.TypeFor[mutesDocument](), reflect.TypeFor[acksDocument](), reflect.TypeFor[explainDocument](),
+		reflect.TypeFor[mutesDocument](), reflect.TypeFor[acksDocument](), reflect.TypeFor[explainDocument](), reflect.TypeFor[eachDocument](),
 	} {
 		walk(typ)
 	}
