@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,7 +69,7 @@ func (c *Coordinator) Check(ctx context.Context, r ha.CheckRequest) (ha.Readines
 	verdict = check.Mute(verdict, c.store.Mutes(), s.At)
 	var unrecorded error
 	if len(r.Only) == 0 && r.Target == "" {
-		unrecorded = c.record(r.By, profile, s, verdict)
+		unrecorded = errors.Join(c.meet(r), c.record(r.By, profile, s, verdict))
 	}
 	standing := c.standing(s, profile)
 	if unrecorded != nil {
@@ -77,6 +78,15 @@ func (c *Coordinator) Check(ctx context.Context, r ha.CheckRequest) (ha.Readines
 	}
 	verdict.Standing = &standing
 	return verdict, nil
+}
+
+// meet stores the project of the first operator who has the whole judged: until then the
+// published verdict has nothing to judge by. A known project is left as it is.
+func (c *Coordinator) meet(r ha.CheckRequest) error {
+	if _, known := c.store.Policy(); known || r.Policy == nil {
+		return nil
+	}
+	return c.takePolicy(ha.MaintenanceRequest{Policy: r.Policy, By: r.By})
 }
 
 // record keeps the account of a whole check.

@@ -162,8 +162,7 @@ func standingLines(st style, r ha.Readiness) []string {
 	var lines []string
 	switch {
 	case p.Known && p.Ready != r.Ready():
-		lines = append(lines, fmt.Sprintf("In journal and metrics it is %s since %s: that changes when this has lasted for %s.",
-			readyWord(p.Ready), stamp(p.Since), span(check.HoldTime)))
+		lines = append(lines, fmt.Sprintf("In journal and metrics, which follow %s later, it is %s since %s.", span(check.HoldTime), readyWord(p.Ready), stamp(p.Since)))
 	case p.Known && !p.Since.IsZero():
 		lines = append(lines, fmt.Sprintf("It is so since %s%s.", stamp(p.Since), lasting(p.Since, p.At)))
 	}
