@@ -34,7 +34,8 @@ type Agent struct {
 	// interval is the time from one round's beginning to the next, in nanoseconds.
 	interval atomic.Int64
 	// outcomes are what became of the last orders, oldest first.
-	outcomes []ha.OrderResult
+	outcomes    []ha.OrderResult
+	remembering sync.Mutex
 	// reading is taken while the list of members is being read.
 	reading chan struct{}
 	// blind are the probes that could not look in the last round, and why.

@@ -33,6 +33,10 @@ type Config struct {
 	// those that Proxmox's NFS storages name, and WritePaths. 0 is never.
 	WriteEvery time.Duration
 	WritePaths []string
+	// SecretDir holds bmc/NAME, a file for each BMC, which only root may read.
+	SecretDir string
+	// AllowPowerOff lets a coordinator have this node cut another node's power.
+	AllowPowerOff bool
 }
 
 // GossipConfig is how the agent finds coordinators that moved. It is off without Bind.
@@ -70,6 +74,7 @@ func DefaultConfig() Config {
 		StateDir: "/var/lib/psw-ha/agent",
 		Interval: ha.ReportInterval,
 
+		SecretDir:  "/etc/psw-ha",
 		WriteEvery: probe.WriteEvery,
 	}
 }
@@ -109,6 +114,7 @@ func (c Config) Validate() error {
 	addresses("coordinator", c.Coordinators)
 	folder("TLS folder", c.TLSDir)
 	folder("state folder", c.StateDir)
+	folder("folder of secrets", c.SecretDir)
 	if c.Interval < intervalMin || c.Interval > intervalMax {
 		fault("interval %s: want between %s and %s, so that three reports fit into the %s after which a node is unknown",
 			c.Interval, intervalMin, intervalMax.Round(time.Second), ha.ReportAgeMax)

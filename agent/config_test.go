@@ -71,8 +71,8 @@ func TestFaultsOfAConfigurationSayWhatWouldBeRight(t *testing.T) {
 
 func TestEveryFaultIsNamedAtOnce(t *testing.T) {
 	err := Config{}.Validate()
-	if n := len(strings.Split(err.Error(), "\n")); n != 5 {
-		t.Errorf("%d faults are named, want 5 (node, coordinators, two folders, interval):\n%v", n, err)
+	if n := len(strings.Split(err.Error(), "\n")); n != 6 {
+		t.Errorf("%d faults are named, want 6 (node, coordinators, three folders, interval):\n%v", n, err)
 	}
 }
 

@@ -33,13 +33,17 @@ const (
 // must be one that may be done twice: switching maintenance mode is, and pvecm refuses
 // what is so already.
 //
-// One goroutine calls it. It ends with the deed, not with ctx: a command that was begun
-// is not cut off half way because the agent is told to stop.
+// Orders that only look (ha.LooksOnly) may be carried out beside others. It ends with the
+// deed, not with ctx: a command that was begun is not cut off half way because the agent
+// is told to stop.
 func (a *Agent) Obey(ctx context.Context, o ha.Order) ha.OrderResult {
 	if r, known := a.outcome(o.ID); known {
 		return r
 	}
-	r := a.carryOut(context.WithoutCancel(ctx), o)
+	if !ha.LooksOnly(o.Deed) {
+		ctx = context.WithoutCancel(ctx)
+	}
+	r := a.carryOut(ctx, o)
 	r.ID, r.Node = o.ID, a.config.Node
 	switch {
 	case r.Refused != "":
@@ -49,6 +53,8 @@ func (a *Agent) Obey(ctx context.Context, o ha.Order) ha.OrderResult {
 	default:
 		a.log.Info("order carried out", "order", o.ID, "deed", o.Deed)
 	}
+	a.remembering.Lock()
+	defer a.remembering.Unlock()
 	a.outcomes = append(a.outcomes, r)
 	if len(a.outcomes) > outcomesMax {
 		a.outcomes = slices.Delete(a.outcomes, 0, 1)
@@ -58,6 +64,8 @@ func (a *Agent) Obey(ctx context.Context, o ha.Order) ha.OrderResult {
 
 // outcome is what became of the order of that ID, if it came before.
 func (a *Agent) outcome(id string) (ha.OrderResult, bool) {
+	a.remembering.Lock()
+	defer a.remembering.Unlock()
 	k := slices.IndexFunc(a.outcomes, func(r ha.OrderResult) bool { return r.ID == id })
 	if k < 0 {
 		return ha.OrderResult{}, false
@@ -89,6 +97,12 @@ func (a *Agent) deed(ctx context.Context, deed ha.OrderDeed, expires time.Time) 
 	switch deed := deed.(type) {
 	case ha.SetNodeMaintenance:
 		return func() ha.OrderResult { return a.setNodeMaintenance(ctx, deed, expires) }
+	case ha.ProveStorage:
+		return func() ha.OrderResult { return a.proveStorage(ctx, deed) }
+	case ha.PowerStatus:
+		return func() ha.OrderResult { return a.powerStatus(ctx, deed) }
+	case ha.CutPower:
+		return func() ha.OrderResult { return a.cutPower(ctx, deed, expires) }
 	case ha.CreateCluster:
 		return func() ha.OrderResult { return a.createCluster(ctx, deed) }
 	case ha.AuthorizeJoin:

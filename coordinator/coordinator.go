@@ -186,7 +186,7 @@ func (c *Coordinator) Tick(ctx context.Context) error {
 		}
 	}
 	faults = append(faults, c.operate(ctx, s, closed, plans), c.keep(s, closed))
-	faults = append(faults, c.measure(ctx, s), c.keepReports(s), c.dropLateOrders(s.At))
+	faults = append(faults, c.measure(ctx, s), c.prove(s), c.keepReports(s), c.dropLateOrders(s.At))
 	err = errors.Join(faults...)
 	c.publish(func(v *sight) { v.plans, v.closed, v.faults = plans, closed, texts(faults[1:]) })
 	now := time.Now()

@@ -38,6 +38,9 @@ type pendingOrder struct {
 	// operation and step are what it belongs to, if it belongs to one.
 	operation, step string
 	given           time.Time
+	// proof is what it is a part of, answer who waits for it; nil if neither.
+	proof  *proofRef
+	answer chan<- ha.OrderResult // of capacity 1
 }
 
 // connect opens the channel of an agent, closing that of its earlier session.
@@ -203,6 +206,13 @@ func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
 	if err != nil {
 		return err
 	}
+	switch {
+	case p.proof != nil:
+		return c.proofAnswered(p, r)
+	case p.answer != nil:
+		p.answer <- r
+		return nil
+	}
 	defer c.soon()
 	what := fmt.Sprintf("%s, as ordered from the agent of %s", p.order.Deed, p.agent)
 	switch {
@@ -239,6 +249,9 @@ func (c *Coordinator) orderFailed(p pendingOrder, text string) error {
 // carried out is unknown; the HA manager will show it.
 func (c *Coordinator) dropLateOrders(at time.Time) error {
 	for _, p := range c.orders.late(at) {
+		if p.proof != nil || p.answer != nil {
+			continue // whoever gave it has its own time limit
+		}
 		if err := c.orderFailed(p, fmt.Sprintf("no answer: %s, as ordered from the agent of %s %s ago; the HA manager will show whether it was done",
 			p.order.Deed, p.agent, at.Sub(p.given).Round(time.Second))); err != nil {
 			return err

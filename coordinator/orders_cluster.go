@@ -13,6 +13,12 @@ func orderedNode(d ha.OrderDeed) ha.NodeName {
 	switch d := d.(type) {
 	case ha.SetNodeMaintenance:
 		return d.Node
+	case ha.PowerStatus:
+		return d.Node
+	case ha.CutPower:
+		return d.Node
+	case ha.ProveStorage:
+		return "" // whoever tries it is about no node
 	case ha.CreateCluster:
 		return d.Node
 	case ha.AuthorizeJoin:

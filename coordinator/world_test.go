@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -219,6 +220,12 @@ func (w *world) obey(node string, a *agent) {
 			return
 		}
 		result := ha.OrderResult{ID: o.ID, Node: ha.NodeName(node)}
+		if try(w.sim, node, o, &result) {
+			if err := w.c.OrderDone(context.Background(), result); err != nil {
+				w.t.Logf("order of %s: %v", node, err)
+			}
+			continue
+		}
 		deed := o.Deed.(ha.SetNodeMaintenance)
 		verb := "disable"
 		if deed.On {
@@ -235,6 +242,21 @@ func (w *world) obey(node string, a *agent) {
 			w.t.Logf("order of %s: %v", node, err)
 		}
 	}
+}
+
+// try does a node's part in a proof; false if the order is none.
+func try(sim *pvesim.Cluster, node string, o ha.Order, result *ha.OrderResult) bool {
+	deed, ok := o.Deed.(ha.ProveStorage)
+	if !ok {
+		return false
+	}
+	raw, err := sim.Host(node).Prove(context.Background(), string(deed.Deed), deed.Path, deed.Nonce, true)
+	if err != nil {
+		result.Failed = err.Error()
+	} else if err := json.Unmarshal(raw, &result.Storage); err != nil {
+		result.Failed = err.Error()
+	}
+	return true
 }
 
 // reportOf is what a node's agent would see of it.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -26,7 +27,7 @@ const ChildArgument = "internal-child"
 // does not let it go, it stays the one call of its kind in flight for its path: until it
 // ends, fileChild returns an error that is context.DeadlineExceeded, at once. What the file
 // system said is an *fs.PathError of the operation what.
-func (h *localHost) fileChild(ctx context.Context, what, path string) (stdout []byte, err error) {
+func (h *localHost) fileChild(ctx context.Context, what, path string, more ...string) (stdout []byte, err error) {
 	argv := h.options.Child
 	if len(argv) == 0 {
 		self, err := os.Executable()
@@ -35,7 +36,7 @@ func (h *localHost) fileChild(ctx context.Context, what, path string) (stdout []
 		}
 		argv = []string{self, ChildArgument}
 	}
-	cmd := exec.Command(argv[0], append(argv[1:len(argv):len(argv)], what, path)...)
+	cmd := exec.Command(argv[0], slices.Concat(argv[1:], []string{what, path}, more)...)
 	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"} // it lives for a millisecond
 	// Nobody would kill it any more if this process died before it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -72,8 +73,11 @@ func RunChild(args []string) (code int, handled bool) {
 
 func child(args []string, stdout, stderr io.Writer) (code int) {
 	deeds := map[string]func(path string, stdout io.Writer) error{"statfs": childStatfs, "write": childWrite}
+	if len(args) == 5 && args[0] == "prove" {
+		return childProve(args[1], args[2], args[3], args[4] == mustBeMounted, stdout)
+	}
 	if len(args) != 2 || deeds[args[0]] == nil {
-		fmt.Fprintf(stderr, "usage: %s statfs|write PATH\n", ChildArgument)
+		fmt.Fprintf(stderr, "usage: %s statfs|write PATH, or prove PATH DEED NONCE WHERE\n", ChildArgument)
 		return 2
 	}
 	if err := deeds[args[0]](args[1], stdout); err != nil {

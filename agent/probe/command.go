@@ -64,6 +64,8 @@ func Allowed(name string, args ...string) bool {
 		return len(args) == 3 && args[0] == "-d" && isSBDDevice(args[1]) && (args[2] == "list" || args[2] == "dump")
 	case "pvecm":
 		return pvecmAllowed(args)
+	case "ipmitool":
+		return allowedIPMI(args)
 	case "ha-manager":
 		return len(args) == 4 && args[0] == "crm-command" && args[1] == "node-maintenance" &&
 			(args[2] == "enable" || args[2] == "disable") && nodeName.MatchString(args[3])

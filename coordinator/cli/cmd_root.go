@@ -65,6 +65,7 @@ Exit codes: 0 done or ready, 1 failed, 2 wrong usage or invalid project,
 		a.simulateCommand(), a.capacityCommand(), a.factsCommand())
 	cluster.AddCommand(a.explainCommand(), a.muteCommand(), a.unmuteCommand(), a.ackCommand())
 	cluster.AddCommand(a.applyCommand(), a.rebalanceCommand(), a.recoverCommand(), a.moveCommand())
+	cluster.AddCommand(a.proveCommand(), a.fenceCommand())
 	maintenance := noun("maintenance", "Take a node out of service and bring it back")
 	maintenance.AddCommand(a.startCommand(), a.endCommand(), a.maintenanceStatusCommand(), a.watchCommand(), a.cancelCommand())
 	operation := noun("operation", "Look at what takes its time beside maintenances: apply, bootstrap, …")

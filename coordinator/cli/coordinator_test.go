@@ -36,6 +36,7 @@ type world struct {
 	story            []ha.MaintenanceView
 	pace             time.Duration
 	journal          []ha.Event
+	proofs           []ha.Proof
 	// now is what Maintenances answers before anything was asked for.
 	now []ha.MaintenanceView
 	// refuse is the answer to StartMaintenance and EndMaintenance.

@@ -53,6 +53,11 @@ func TestTranscripts(t *testing.T) {
 		{"ha_capacity_quiet", "ha capacity --quiet", &world{facts: heavyFacts()}, exitRefused},
 		{"ha_capacity_fits", "ha capacity", &world{facts: clusterFacts()}, exitDone},
 		{"ha_capacity_no_quorum", "ha capacity --losses 2 --core-ratio 0 --quiet", &world{facts: clusterFacts()}, exitRefused},
+		{"ha_prove", "ha prove", &world{proofs: storageProofs()}, exitRefused},
+		{"ha_fence_test", "ha fence-test", &world{proofs: fenceProofs()}, exitRefused},
+		{"ha_fence_test_verbose", "ha fence-test --verbose", &world{proofs: fenceProofs()[1:]}, exitDone},
+		{"ha_fence_test_nothing", "ha fence-test", &world{}, exitUsage},
+		{"ha_fence_test_off_yes", "ha fence-test --off node3 --yes", &world{}, exitFailed},
 
 		{"start_dry_run", "maintenance start node1 --dry-run", &world{preview: drainPreview()}, exitDone},
 		{"start_dry_run_json", "maintenance start node1 --dry-run -o json", &world{preview: drainPreview()}, exitDone},

@@ -89,6 +89,7 @@ func (l *Lab) startAgent(n string) error {
 	c.Coordinators = []string{l.address}
 	c.TLSDir, c.StateDir = l.dir("agents", n), l.dir("agents", n, "state")
 	c.Interval = time.Second
+	c.AllowPowerOff = true // nothing but the simulation has power here
 	l.gossipFor(&c, n)
 	if err := c.Validate(); err != nil {
 		return err
@@ -183,7 +184,8 @@ func (l *Lab) awaitAgents(ctx context.Context) error {
 				return false
 			}
 		}
-		return true
+		proofs, err := op.Proofs(ctx) // what was never tried is unknown, and nobody's fault
+		return err == nil && len(proofs) > 0 && !slices.ContainsFunc(proofs, ha.Proof.Open)
 	})
 }
 

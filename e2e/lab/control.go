@@ -41,6 +41,13 @@ var Commands = []Command{
 	{"heal-nfs", "[NODE…]", "let it answer again", func(l *Lab, a []string) (string, error) {
 		return onNodes(l, a, "the NFS server answers", l.Cluster.HealNFS)
 	}},
+	{"mask-storage", "[NODE…]", "let the NFS not be mounted, unnoticed: a plain folder of the same name", func(l *Lab, a []string) (string, error) {
+		return onNodes(l, a, "the storage is a folder of its own disk", func(names ...string) { l.Cluster.MaskStorage(storageID, names...) })
+	}},
+	{"unmask-storage", "[NODE…]", "mount it again", func(l *Lab, a []string) (string, error) {
+		return onNodes(l, a, "the storage is mounted", func(names ...string) { l.Cluster.UnmaskStorage(storageID, names...) })
+	}},
+	{"cut-bmc", "NODE [FROM…]", "make a node's BMC unreachable, from these nodes or from all", cutBMC},
 	{"partition", "A,B/C", "cut the cluster network between groups of nodes", partition},
 	{"heal", "", "join the cluster network again", func(l *Lab, a []string) (string, error) {
 		l.Cluster.Heal()
@@ -72,6 +79,13 @@ var Commands = []Command{
 		return fmt.Sprintf("coordinator (process %d) is killed", pid), l.KillCoordinator()
 	}},
 	{"truth", "", "what really runs where, whatever the API says", truth},
+}
+
+func cutBMC(l *Lab, args []string) (string, error) {
+	if len(args) == 0 {
+		return "", errors.New("want the node whose BMC it is: " + strings.Join(l.Cluster.Nodes(), ", "))
+	}
+	return onNodes(l, args, "the BMC is out of reach", func(names ...string) { l.Cluster.CutBMC(names[0], names[1:]...) })
 }
 
 func onNode(l *Lab, args []string, done string, do func(string)) (string, error) {

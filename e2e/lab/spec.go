@@ -74,7 +74,10 @@ func nodeNames(p ha.Policy, o Options) []ha.NodeName {
 // machine is a node with the addresses the project declares. Without declared links it has a
 // second network all the same, the next one behind the first.
 func machine(p ha.Policy, n ha.NodeName, place int) pvesim.NodeSpec {
-	ns := pvesim.NodeSpec{Name: string(n), CPUs: labNodeCPUs, Memory: labNodeMemory}
+	ns := pvesim.NodeSpec{Name: string(n), CPUs: labNodeCPUs, Memory: labNodeMemory, BMC: fmt.Sprintf("10.20.0.%d", 11+place)}
+	if h, ok := p.Host(n); ok && h.BMC != nil {
+		ns.BMC = h.BMC.Address.String()
+	}
 	address := netip.AddrFrom4([4]byte{10, 99, 7, byte(11 + place)})
 	if h, ok := p.Host(n); ok {
 		if h.IP.IsValid() {

@@ -71,6 +71,8 @@ type NodeSpec struct {
 	MemoryBase int64
 	// Votes are its corosync votes; 1 if 0.
 	Votes int
+	// BMC is the address of its management controller; empty: it has none.
+	BMC string
 	// Off leaves the node without power at the start.
 	Off bool
 }
@@ -91,6 +93,7 @@ type Cluster struct {
 	spec   Spec
 	nodes  []*node // by name
 	faults faults
+	shares shares
 	truth  truth
 	timing Timing
 	seq    int // of anything that needs a unique, reproducible number

@@ -16,6 +16,9 @@ type faults struct {
 	noExport      map[string]map[string]bool // server:export -> nodes it refuses
 	migrations    map[string]int             // failures to come, by sid
 	starts        map[string]int
+	masked        map[string]bool   // "storage node": a folder of that name, nothing mounted
+	exports       map[string]string // "storage node": what it mounts instead
+	deadBMC       map[string]bool   // "node bmc's node"
 	answers       []answerFault
 }
 

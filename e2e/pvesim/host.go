@@ -144,6 +144,10 @@ func (h *Host) Run(ctx context.Context, name string, args ...string) ([]byte, er
 		return []byte(out), nil
 	}
 	out, code, stderr, known := h.n.corosyncTool(line)
+	if name == "ipmitool" {
+		out, code, stderr = h.n.ipmitool(args)
+		known = true
+	}
 	if !known {
 		if name != "ha-manager" || len(args) != 4 || args[0] != "crm-command" || args[1] != "node-maintenance" {
 			return nil, fmt.Errorf("no such command here: %s: %w", line, fs.ErrNotExist)
@@ -264,6 +268,8 @@ func (n *node) system(name string) (entry, bool) {
 		}
 	case "run/watchdog-mux.sock":
 		return file("")
+	case "etc/psw-ha/bmc/" + path.Base(name):
+		return n.bmcFile(path.Base(name))
 	case "sys/class/watchdog":
 		return folder(0o755, "watchdog0@")
 	case "sys/class/watchdog/watchdog0":

@@ -184,7 +184,11 @@ const cpuFlags = "fpu cx8 cmov mmx fxsr sse sse2 syscall nx lm pni ssse3 fma cx1
 func (n *node) mounted() []*storage {
 	var list []*storage
 	for _, s := range n.mounts {
-		if !n.c.faults.failedStorage[s.id][n.name] {
+		if !n.c.faults.failedStorage[s.id][n.name] && !n.c.faults.masked[s.id+" "+n.name] {
+			if export, other := n.c.faults.exports[s.id+" "+n.name]; other {
+				s = s.clone()
+				s.export = export
+			}
 			list = append(list, s)
 		}
 	}

@@ -29,6 +29,7 @@ var All = slices.Concat(
 	storageNodeChecks,
 	storageChecks,
 	cephChecks,
+	proofChecks,
 	guestChecks,
 	deviceChecks,
 	replicationChecks,

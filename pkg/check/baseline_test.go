@@ -24,6 +24,7 @@ func healthy() ha.Snapshot {
 		Policy:      healthyPolicy(),
 		Inventory:   healthyInventory(),
 		Reports:     []ha.Report{healthyReport(1), healthyReport(2), healthyReport(3)},
+		Proofs:      healthyProofs(),
 		Members:     []ha.Member{member("node1"), member("node2"), member("node3")},
 		Acks:        healthyAcks(),
 		Coordinator: ha.Identity{ID: "c1", Generation: 7},

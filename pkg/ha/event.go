@@ -46,5 +46,6 @@ const (
 	EventReadiness  EventType = "readiness"  // HA became ready, or is no longer, and why
 	EventVouched    EventType = "vouched"    // an operator muted something or vouched for it, or that is over
 	EventOperation  EventType = "operation"  // an operation began or ended
+	EventProof      EventType = "proof"      // something was tried on several nodes, and what came of it
 	EventSuperseded EventType = "superseded" // a newer coordinator exists; this one stopped acting
 )

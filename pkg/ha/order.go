@@ -35,6 +35,9 @@ type OrderResult struct {
 	Failed  string `json:"failed,omitempty"`
 	// Output is what the command printed, cut to a limit.
 	Output string `json:"output,omitempty"`
+	// Storage and Power are what was met, where something was to be tried.
+	Storage *StorageSight `json:"storage,omitempty"`
+	Power   *PowerSight   `json:"power,omitempty"`
 }
 
 // Hello is what an agent says first.

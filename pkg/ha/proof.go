@@ -86,17 +86,15 @@ type StorageSight struct {
 	Took time.Duration `json:"took,omitempty"`
 }
 
-// LockSight is what came of asking for a lock that another node holds.
+// LockSight is what came of asking for a lock on the word's file. QEMU locks its images so;
+// a storage without locks cannot keep a second start away from a disk in use.
 type LockSight string
 
-// Answers to asking for the lock. Empty: it was not asked for.
+// Answers to asking for a lock. Empty: it was not asked for.
 const (
-	// LockOurs: this node holds it, as the writer does.
-	LockOurs LockSight = "ours"
-	// LockHeld: another node holds it, and this node was told so.
+	LockGiven LockSight = "given"
+	// LockHeld: somebody else holds it.
 	LockHeld LockSight = "held"
-	// LockFree: it was given to this node as well. Locks are not seen across nodes.
-	LockFree LockSight = "free"
 	// LockNone: the file system has none to give.
 	LockNone LockSight = "none"
 )

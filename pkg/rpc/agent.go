@@ -46,7 +46,8 @@ type AgentSession struct {
 	// Welcome is the coordinator's answer. An error refuses the session (an older
 	// generation, say), and the next address is tried.
 	Welcome func(ha.Welcome) error
-	// Order carries out one order and returns its outcome; one at a time. Its context ends
+	// Order carries out one order and returns its outcome; one at a time, but for those that
+	// only look (ha.LooksOnly), which come beside others and each other. Its context ends
 	// with Run's, not with the session's: a broken connection does not stop a deed half
 	// way. ID and Node of the result are filled in. The TTL it sees is what is left.
 	Order func(context.Context, ha.Order) ha.OrderResult
@@ -68,9 +69,10 @@ func (s *AgentSession) Run(ctx context.Context) error {
 	if s.Addresses == nil || s.TLS == nil || s.Hello == nil || s.Welcome == nil || s.Order == nil || s.Log == nil {
 		return ha.Errorf(ha.Invalid, "an agent's session needs Addresses, TLS, Hello, Welcome, Order and Log")
 	}
-	orders := make(chan arrival, ordersWaitingMax)
+	orders := newQueues()
 	var obeying sync.WaitGroup
-	obeying.Go(func() { s.obey(ctx, orders) })
+	obeying.Go(func() { s.obey(ctx, orders.deeds) })
+	obeying.Go(func() { s.look(ctx, orders.looks) })
 	defer obeying.Wait()
 
 	said := map[string]string{}
@@ -92,7 +94,7 @@ func (s *AgentSession) Run(ctx context.Context) error {
 
 // round tries each address until one has served a session. It reports whether that was a
 // healthy one.
-func (s *AgentSession) round(ctx context.Context, orders chan<- arrival, said map[string]string) (healthy bool) {
+func (s *AgentSession) round(ctx context.Context, orders queues, said map[string]string) (healthy bool) {
 	addresses := s.Addresses()
 	if len(addresses) == 0 {
 		s.complain(said, "", "no address of a coordinator is known")
@@ -126,7 +128,7 @@ var errNoWelcome = errors.New("it did not welcome us in time")
 
 // session serves one session at one address. It returns why it ended and how long it
 // lasted; 0 if it never came about.
-func (s *AgentSession) session(ctx context.Context, address string, orders chan<- arrival) (lasted time.Duration, _ error) {
+func (s *AgentSession) session(ctx context.Context, address string, orders queues) (lasted time.Duration, _ error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	l, err := newLink([]string{address}, s.TLS, s.Dialer)
@@ -234,7 +236,7 @@ func (s *AgentSession) send(ctx context.Context, stream agentClientStream) error
 }
 
 // receive takes the coordinator's messages until the stream ends.
-func (s *AgentSession) receive(stream agentClientStream, orders chan<- arrival) error {
+func (s *AgentSession) receive(stream agentClientStream, orders queues) error {
 	for {
 		m, err := stream.Recv()
 		if err != nil {

@@ -78,4 +78,14 @@ type Backend interface {
 	// Explain says why a target is not where, or as, it should be, seen with a policy (nil:
 	// the stored one).
 	Explain(ctx context.Context, target string, p *ha.Policy) (ha.Explanation, error)
+
+	// Prove has the nodes try something, or joins what is under way, and calls fn with the
+	// proofs now and whenever they change, until all have ended, fn fails or ctx ends. That
+	// nobody listens any more stops nothing.
+	Prove(ctx context.Context, r ha.ProofRequest, fn func([]ha.Proof) error) error
+	// Proofs returns what is known: see ha.Snapshot.
+	Proofs(ctx context.Context) ([]ha.Proof, error)
+	// CutPower has a drained node's BMC cut its power, and says who asked it. NotReady, with
+	// every reason in the text, unless the node is out of service.
+	CutPower(ctx context.Context, r ha.PowerOffRequest) (ha.ProofResult, error)
 }

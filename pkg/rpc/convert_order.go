@@ -50,6 +50,12 @@ func encodeOrder(o ha.Order) *hav1.Order {
 	switch d := o.Deed.(type) {
 	case ha.SetNodeMaintenance:
 		m.Deed = &hav1.Order_SetNodeMaintenance{SetNodeMaintenance: &hav1.SetNodeMaintenance{Node: string(d.Node), On: d.On}}
+	case ha.ProveStorage:
+		m.Deed = &hav1.Order_ProveStorage{ProveStorage: &hav1.ProveStorage{Path: d.Path, Nonce: d.Nonce, Deed: string(d.Deed)}}
+	case ha.PowerStatus:
+		m.Deed = &hav1.Order_PowerStatus{PowerStatus: &hav1.PowerStatus{Node: string(d.Node), Address: encodeAddr(d.Address), Secret: d.Secret}}
+	case ha.CutPower:
+		m.Deed = &hav1.Order_CutPower{CutPower: &hav1.CutPower{Node: string(d.Node), Address: encodeAddr(d.Address), Secret: d.Secret}}
 	default:
 		encodeClusterOrder(m, o.Deed)
 	}
@@ -68,6 +74,15 @@ func (d *decoder) order(m *hav1.Order) ha.Order {
 	case *hav1.Order_SetNodeMaintenance:
 		set := deed.SetNodeMaintenance
 		o.Deed = ha.SetNodeMaintenance{Node: ha.NodeName(set.GetNode()), On: set.GetOn()}
+	case *hav1.Order_ProveStorage:
+		p := deed.ProveStorage
+		o.Deed = ha.ProveStorage{Path: p.GetPath(), Nonce: p.GetNonce(), Deed: ha.ProofDeed(p.GetDeed())}
+	case *hav1.Order_PowerStatus:
+		p := deed.PowerStatus
+		o.Deed = ha.PowerStatus{Node: ha.NodeName(p.GetNode()), Address: d.addr(p.GetAddress()), Secret: p.GetSecret()}
+	case *hav1.Order_CutPower:
+		p := deed.CutPower
+		o.Deed = ha.CutPower{Node: ha.NodeName(p.GetNode()), Address: d.addr(p.GetAddress()), Secret: p.GetSecret()}
 	default:
 		o.Deed = d.clusterOrder(m)
 	}
@@ -81,6 +96,8 @@ func encodeOrderResult(r ha.OrderResult) *hav1.OrderResult {
 		Refused: r.Refused,
 		Failed:  r.Failed,
 		Output:  r.Output,
+		Storage: encodeStorageSight(r.Storage),
+		Power:   encodePowerSight(r.Power),
 	}
 }
 
@@ -91,5 +108,7 @@ func (d *decoder) orderResult(m *hav1.OrderResult) ha.OrderResult {
 		Refused: m.GetRefused(),
 		Failed:  m.GetFailed(),
 		Output:  m.GetOutput(),
+		Storage: d.storageSight(m.GetStorage()),
+		Power:   d.powerSight(m.GetPower()),
 	}
 }

@@ -31,11 +31,16 @@ var stayHome = map[string]string{
 	"ha.MuteRequest.By":        "the client's certificate says who asks",
 	"ha.OperationRequest.By":   "the client's certificate says who asks",
 	"ha.Operation.Policy":      "whoever asks has the project already",
+	"ha.ProofRequest.By":       "the client's certificate says who asks",
+	"ha.PowerOffRequest.By":    "the client's certificate says who asks",
 }
 
 // deeds are the variants of ha.OrderDeed; TestEveryDeedIsAMessage keeps the list complete.
 var deeds = []ha.OrderDeed{
 	ha.SetNodeMaintenance{Node: "node3", On: true},
+	ha.ProveStorage{Path: "/mnt/shared", Nonce: "abcdefghijklmnop", Deed: ha.ProofWrite},
+	ha.PowerStatus{Node: "node1", Address: netip.MustParseAddr("10.20.0.11"), Secret: "bmc/node1"},
+	ha.CutPower{Node: "node1", Address: netip.MustParseAddr("10.20.0.11"), Secret: "bmc/node1"},
 	ha.CreateCluster{Node: "node1", Name: "home", Links: addrs("10.10.0.1", "10.20.0.1")},
 	ha.AuthorizeJoin{On: "node1", Node: "node2", Keys: []string{"ssh-rsa AAAA"}, From: addrs("10.10.0.2"), For: 10 * time.Minute},
 	ha.JoinCluster{Node: "node2", Peer: netip.MustParseAddr("10.10.0.1"), PeerKeys: []string{"ssh-rsa AAAB"}, Links: addrs("fd00::2")},
@@ -85,6 +90,10 @@ var trips = map[reflect.Type]trip{
 	reflect.TypeFor[ha.Acknowledgement]():    tripOf(encodeAcknowledgement, (*decoder).acknowledgement),
 	reflect.TypeFor[ha.Explanation]():        tripOf(encodeExplanation, (*decoder).explanation),
 	reflect.TypeFor[ha.Snapshot]():           tripOf(encodeFacts, decodeFacts),
+	reflect.TypeFor[ha.Proof]():              tripOf(encodeProof, (*decoder).proof),
+	reflect.TypeFor[ha.ProofResult]():        tripOf(encodeProofResult, (*decoder).proofResult),
+	reflect.TypeFor[ha.ProofRequest]():       tripOf(encodeProofRequest, (*decoder).proofRequest),
+	reflect.TypeFor[ha.PowerOffRequest]():    tripOf(encodePowerOffRequest, (*decoder).powerOffRequest),
 }
 
 func decodeFacts(d *decoder, m *hav1.FactsResponse) ha.Snapshot {

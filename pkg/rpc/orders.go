@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -19,9 +20,21 @@ type arrival struct {
 	at    time.Time
 }
 
+// looksMax is how many orders that only look may be under way at once. A node is asked about
+// each shared storage and each BMC; those that hang must leave room for those that do not.
+const looksMax = 16
+
+// queues are where orders wait: deeds for the one before, looks for nobody. A storage that
+// hangs must not keep a maintenance waiting.
+type queues struct{ deeds, looks chan arrival }
+
+func newQueues() queues {
+	return queues{deeds: make(chan arrival, ordersWaitingMax), looks: make(chan arrival, ordersWaitingMax)}
+}
+
 // accept queues an order that arrived, or answers it at once: one that came before, one
 // this program does not know, one too many.
-func (s *AgentSession) accept(o ha.Order, orders chan<- arrival) {
+func (s *AgentSession) accept(o ha.Order, q queues) {
 	if s.box.begun(o.ID) {
 		return // its outcome is on the way, or is sent again
 	}
@@ -29,8 +42,13 @@ func (s *AgentSession) accept(o ha.Order, orders chan<- arrival) {
 		s.answer(o, ha.OrderResult{Refused: "this agent does not know what is ordered: update it"})
 		return
 	}
+	a := arrival{order: o, at: time.Now()}
+	queue := q.deeds
+	if ha.LooksOnly(o.Deed) {
+		queue = q.looks
+	}
 	select {
-	case orders <- arrival{order: o, at: time.Now()}:
+	case queue <- a:
 	default:
 		s.answer(o, ha.OrderResult{Refused: fmt.Sprintf("%d orders are waiting already", ordersWaitingMax)})
 	}
@@ -51,6 +69,30 @@ func (s *AgentSession) obey(ctx context.Context, orders <-chan arrival) {
 				return
 			}
 			s.answer(a.order, s.carryOut(ctx, a))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look carries out orders that only look, beside each other, until ctx ends, and then waits
+// for those that are under way.
+func (s *AgentSession) look(ctx context.Context, orders <-chan arrival) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	room := make(chan struct{}, looksMax)
+	for {
+		select {
+		case a := <-orders:
+			select {
+			case room <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			under.Go(func() {
+				s.answer(a.order, s.carryOut(ctx, a))
+				<-room
+			})
 		case <-ctx.Done():
 			return
 		}

@@ -64,6 +64,7 @@ func NewServer(b Backend, cfg *tls.Config, log *slog.Logger) *grpc.Server {
 	hav1.RegisterOperatorServiceServer(s, &operatorService{backend: b})
 	hav1.RegisterReadinessServiceServer(s, &readinessService{backend: b})
 	hav1.RegisterOperationServiceServer(s, &operationService{backend: b})
+	hav1.RegisterProofServiceServer(s, &proofService{backend: b})
 	return s
 }
 
@@ -161,7 +162,8 @@ func admit(ctx context.Context, method string) (context.Context, error) {
 		need = RoleAgent
 	case hav1.OperatorService_ServiceDesc.ServiceName,
 		hav1.ReadinessService_ServiceDesc.ServiceName,
-		hav1.OperationService_ServiceDesc.ServiceName:
+		hav1.OperationService_ServiceDesc.ServiceName,
+		hav1.ProofService_ServiceDesc.ServiceName:
 		need = RoleOperator
 	default:
 		return nil, ha.Errorf(ha.Denied, "nobody may call %s", service)

@@ -36,6 +36,11 @@ type desk struct {
 	resultErr []error
 	views     []ha.MaintenanceView
 	events    []ha.Event
+
+	proofs []ha.Proof
+	proved ha.ProofRequest
+	cut    ha.PowerOffRequest
+	cutBy  ha.ProofResult
 }
 
 func (d *desk) Hello(_ context.Context, h ha.Hello) (ha.Welcome, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -47,6 +48,15 @@ var allSettings = []setting{
 	{Key: "PSW_HA_WRITE_EVERY", Flag: "write-every", Usage: "`TIME` between two attempts to write to a shared mount; 0 for never",
 		Set: func(c *config, v string) (err error) { c.WriteEvery, err = time.ParseDuration(v); return err }},
 	words("PSW_HA_WRITE_PATHS", "write-paths", "`PATH,…` of mounts to write to besides those of Proxmox's storages", func(c *config) *[]string { return &c.WritePaths }),
+	text("PSW_HA_SECRET_DIR", "secrets", "`DIR` with bmc/NAME, a file for each BMC that only root may read", func(c *config) *string { return &c.SecretDir }),
+	{Key: "PSW_HA_ALLOW_POWER_OFF", Flag: "allow-power-off", Usage: "`yes` lets the coordinator have this node cut a drained node's power",
+		Set: func(c *config, v string) error {
+			if v != "yes" && v != "no" {
+				return fmt.Errorf("%q: want yes or no", v)
+			}
+			c.AllowPowerOff = v == "yes"
+			return nil
+		}},
 	text("PSW_HA_GOSSIP_BIND", "gossip-bind", "listen for gossip at `IP:PORT`; without it there is no gossip", func(c *config) *string { return &c.Gossip.Bind }),
 	text("PSW_HA_GOSSIP_ADVERTISE", "gossip-advertise", "be reached for gossip at `IP:PORT`", func(c *config) *string { return &c.Gossip.Advertise }),
 	text("PSW_HA_GOSSIP_KEY_FILE", "gossip-key-file", "`FILE` with the gossip key", func(c *config) *string { return &c.Gossip.KeyFile }),

@@ -370,6 +370,9 @@ type Order struct {
 	// Types that are valid to be assigned to Deed:
 	//
 	//	*Order_SetNodeMaintenance
+	//	*Order_ProveStorage
+	//	*Order_PowerStatus
+	//	*Order_CutPower
 	//	*Order_CreateCluster
 	//	*Order_AuthorizeJoin
 	//	*Order_JoinCluster
@@ -456,6 +459,33 @@ func (x *Order) GetSetNodeMaintenance() *SetNodeMaintenance {
 	return nil
 }
 
+func (x *Order) GetProveStorage() *ProveStorage {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_ProveStorage); ok {
+			return x.ProveStorage
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetPowerStatus() *PowerStatus {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_PowerStatus); ok {
+			return x.PowerStatus
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetCutPower() *CutPower {
+	if x != nil {
+		if x, ok := x.Deed.(*Order_CutPower); ok {
+			return x.CutPower
+		}
+	}
+	return nil
+}
+
 func (x *Order) GetCreateCluster() *CreateCluster {
 	if x != nil {
 		if x, ok := x.Deed.(*Order_CreateCluster); ok {
@@ -527,8 +557,19 @@ type Order_SetNodeMaintenance struct {
 	SetNodeMaintenance *SetNodeMaintenance `protobuf:"bytes,5,opt,name=set_node_maintenance,json=setNodeMaintenance,proto3,oneof"`
 }
 
+type Order_ProveStorage struct {
+	ProveStorage *ProveStorage `protobuf:"bytes,6,opt,name=prove_storage,json=proveStorage,proto3,oneof"`
+}
+
+type Order_PowerStatus struct {
+	PowerStatus *PowerStatus `protobuf:"bytes,7,opt,name=power_status,json=powerStatus,proto3,oneof"`
+}
+
+type Order_CutPower struct {
+	CutPower *CutPower `protobuf:"bytes,8,opt,name=cut_power,json=cutPower,proto3,oneof"`
+}
+
 type Order_CreateCluster struct {
-	// 6 to 9 are for proofs.
 	CreateCluster *CreateCluster `protobuf:"bytes,10,opt,name=create_cluster,json=createCluster,proto3,oneof"`
 }
 
@@ -557,6 +598,12 @@ type Order_RemoveClusterNode struct {
 }
 
 func (*Order_SetNodeMaintenance) isOrder_Deed() {}
+
+func (*Order_ProveStorage) isOrder_Deed() {}
+
+func (*Order_PowerStatus) isOrder_Deed() {}
+
+func (*Order_CutPower) isOrder_Deed() {}
 
 func (*Order_CreateCluster) isOrder_Deed() {}
 
@@ -625,6 +672,193 @@ func (x *SetNodeMaintenance) GetOn() bool {
 	return false
 }
 
+// ProveStorage has a node write a word on a storage, look for one there, or remove it.
+type ProveStorage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the storage is mounted.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The word, and what makes its file's name.
+	Nonce string `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// write, read or remove.
+	Deed          string `protobuf:"bytes,3,opt,name=deed,proto3" json:"deed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveStorage) Reset() {
+	*x = ProveStorage{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveStorage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveStorage) ProtoMessage() {}
+
+func (x *ProveStorage) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveStorage.ProtoReflect.Descriptor instead.
+func (*ProveStorage) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ProveStorage) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ProveStorage) GetNonce() string {
+	if x != nil {
+		return x.Nonce
+	}
+	return ""
+}
+
+func (x *ProveStorage) GetDeed() string {
+	if x != nil {
+		return x.Deed
+	}
+	return ""
+}
+
+// PowerStatus has a node ask another one's BMC whether that one has power.
+type PowerStatus struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Node    string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// The name of the file, on the node that asks, with the BMC's password.
+	Secret        string `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PowerStatus) Reset() {
+	*x = PowerStatus{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PowerStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PowerStatus) ProtoMessage() {}
+
+func (x *PowerStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PowerStatus.ProtoReflect.Descriptor instead.
+func (*PowerStatus) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PowerStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *PowerStatus) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *PowerStatus) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+// CutPower has a node tell another one's BMC to cut the power.
+type CutPower struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Secret        string                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutPower) Reset() {
+	*x = CutPower{}
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutPower) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutPower) ProtoMessage() {}
+
+func (x *CutPower) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutPower.ProtoReflect.Descriptor instead.
+func (*CutPower) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CutPower) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *CutPower) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *CutPower) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
 // CreateCluster makes the node the first member of a cluster.
 type CreateCluster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -638,7 +872,7 @@ type CreateCluster struct {
 
 func (x *CreateCluster) Reset() {
 	*x = CreateCluster{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +884,7 @@ func (x *CreateCluster) String() string {
 func (*CreateCluster) ProtoMessage() {}
 
 func (x *CreateCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[6]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,7 +897,7 @@ func (x *CreateCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCluster.ProtoReflect.Descriptor instead.
 func (*CreateCluster) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateCluster) GetNode() string {
@@ -705,7 +939,7 @@ type AuthorizeJoin struct {
 
 func (x *AuthorizeJoin) Reset() {
 	*x = AuthorizeJoin{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +951,7 @@ func (x *AuthorizeJoin) String() string {
 func (*AuthorizeJoin) ProtoMessage() {}
 
 func (x *AuthorizeJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[7]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +964,7 @@ func (x *AuthorizeJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeJoin.ProtoReflect.Descriptor instead.
 func (*AuthorizeJoin) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AuthorizeJoin) GetOn() string {
@@ -783,7 +1017,7 @@ type JoinCluster struct {
 
 func (x *JoinCluster) Reset() {
 	*x = JoinCluster{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[8]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +1029,7 @@ func (x *JoinCluster) String() string {
 func (*JoinCluster) ProtoMessage() {}
 
 func (x *JoinCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[8]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1042,7 @@ func (x *JoinCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinCluster.ProtoReflect.Descriptor instead.
 func (*JoinCluster) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JoinCluster) GetNode() string {
@@ -852,7 +1086,7 @@ type RevokeJoin struct {
 
 func (x *RevokeJoin) Reset() {
 	*x = RevokeJoin{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[9]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1098,7 @@ func (x *RevokeJoin) String() string {
 func (*RevokeJoin) ProtoMessage() {}
 
 func (x *RevokeJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[9]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1111,7 @@ func (x *RevokeJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoin.ProtoReflect.Descriptor instead.
 func (*RevokeJoin) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RevokeJoin) GetOn() string {
@@ -912,7 +1146,7 @@ type SetupQDevice struct {
 
 func (x *SetupQDevice) Reset() {
 	*x = SetupQDevice{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[10]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1158,7 @@ func (x *SetupQDevice) String() string {
 func (*SetupQDevice) ProtoMessage() {}
 
 func (x *SetupQDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[10]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1171,7 @@ func (x *SetupQDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetupQDevice.ProtoReflect.Descriptor instead.
 func (*SetupQDevice) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetupQDevice) GetOn() string {
@@ -964,7 +1198,7 @@ type RemoveQDevice struct {
 
 func (x *RemoveQDevice) Reset() {
 	*x = RemoveQDevice{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1210,7 @@ func (x *RemoveQDevice) String() string {
 func (*RemoveQDevice) ProtoMessage() {}
 
 func (x *RemoveQDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[11]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1223,7 @@ func (x *RemoveQDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveQDevice.ProtoReflect.Descriptor instead.
 func (*RemoveQDevice) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RemoveQDevice) GetOn() string {
@@ -1010,7 +1244,7 @@ type RemoveClusterNode struct {
 
 func (x *RemoveClusterNode) Reset() {
 	*x = RemoveClusterNode{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1256,7 @@ func (x *RemoveClusterNode) String() string {
 func (*RemoveClusterNode) ProtoMessage() {}
 
 func (x *RemoveClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[12]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1269,7 @@ func (x *RemoveClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveClusterNode.ProtoReflect.Descriptor instead.
 func (*RemoveClusterNode) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RemoveClusterNode) GetOn() string {
@@ -1062,14 +1296,17 @@ type OrderResult struct {
 	// Why it failed.
 	Failed string `protobuf:"bytes,4,opt,name=failed,proto3" json:"failed,omitempty"`
 	// What the command printed, cut to a limit.
-	Output        string `protobuf:"bytes,5,opt,name=output,proto3" json:"output,omitempty"`
+	Output string `protobuf:"bytes,5,opt,name=output,proto3" json:"output,omitempty"`
+	// What was met, where something was to be tried.
+	Storage       *StorageSight `protobuf:"bytes,6,opt,name=storage,proto3" json:"storage,omitempty"`
+	Power         *PowerSight   `protobuf:"bytes,7,opt,name=power,proto3" json:"power,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderResult) Reset() {
 	*x = OrderResult{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1318,7 @@ func (x *OrderResult) String() string {
 func (*OrderResult) ProtoMessage() {}
 
 func (x *OrderResult) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[13]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1331,7 @@ func (x *OrderResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResult.ProtoReflect.Descriptor instead.
 func (*OrderResult) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OrderResult) GetId() string {
@@ -1132,6 +1369,20 @@ func (x *OrderResult) GetOutput() string {
 	return ""
 }
 
+func (x *OrderResult) GetStorage() *StorageSight {
+	if x != nil {
+		return x.Storage
+	}
+	return nil
+}
+
+func (x *OrderResult) GetPower() *PowerSight {
+	if x != nil {
+		return x.Power
+	}
+	return nil
+}
+
 // OrderResultTaken says that the coordinator has stored the result of an order.
 type OrderResultTaken struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1142,7 +1393,7 @@ type OrderResultTaken struct {
 
 func (x *OrderResultTaken) Reset() {
 	*x = OrderResultTaken{}
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1405,7 @@ func (x *OrderResultTaken) String() string {
 func (*OrderResultTaken) ProtoMessage() {}
 
 func (x *OrderResultTaken) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_agent_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1418,7 @@ func (x *OrderResultTaken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResultTaken.ProtoReflect.Descriptor instead.
 func (*OrderResultTaken) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_psw_ha_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OrderResultTaken) GetId() string {
@@ -1181,7 +1432,7 @@ var File_psw_ha_v1_agent_proto protoreflect.FileDescriptor
 
 const file_psw_ha_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x15psw/ha/v1/agent.proto\x12\tpsw.ha.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x16psw/ha/v1/report.proto\"\xaf\x01\n" +
+	"\x15psw/ha/v1/agent.proto\x12\tpsw.ha.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15psw/ha/v1/proof.proto\x1a\x16psw/ha/v1/report.proto\"\xaf\x01\n" +
 	"\x0eConnectRequest\x12(\n" +
 	"\x05hello\x18\x01 \x01(\v2\x10.psw.ha.v1.HelloH\x00R\x05hello\x12+\n" +
 	"\x06report\x18\x02 \x01(\v2\x11.psw.ha.v1.ReportH\x00R\x06report\x12;\n" +
@@ -1204,7 +1455,7 @@ const file_psw_ha_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x125\n" +
-	"\binterval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xb1\x05\n" +
+	"\binterval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\xe2\x06\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vcoordinator\x18\x02 \x01(\tR\vcoordinator\x12\x1e\n" +
@@ -1212,7 +1463,10 @@ const file_psw_ha_v1_agent_proto_rawDesc = "" +
 	"generation\x18\x03 \x01(\x04R\n" +
 	"generation\x12+\n" +
 	"\x03ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12Q\n" +
-	"\x14set_node_maintenance\x18\x05 \x01(\v2\x1d.psw.ha.v1.SetNodeMaintenanceH\x00R\x12setNodeMaintenance\x12A\n" +
+	"\x14set_node_maintenance\x18\x05 \x01(\v2\x1d.psw.ha.v1.SetNodeMaintenanceH\x00R\x12setNodeMaintenance\x12>\n" +
+	"\rprove_storage\x18\x06 \x01(\v2\x17.psw.ha.v1.ProveStorageH\x00R\fproveStorage\x12;\n" +
+	"\fpower_status\x18\a \x01(\v2\x16.psw.ha.v1.PowerStatusH\x00R\vpowerStatus\x122\n" +
+	"\tcut_power\x18\b \x01(\v2\x13.psw.ha.v1.CutPowerH\x00R\bcutPower\x12A\n" +
 	"\x0ecreate_cluster\x18\n" +
 	" \x01(\v2\x18.psw.ha.v1.CreateClusterH\x00R\rcreateCluster\x12A\n" +
 	"\x0eauthorize_join\x18\v \x01(\v2\x18.psw.ha.v1.AuthorizeJoinH\x00R\rauthorizeJoin\x12;\n" +
@@ -1225,7 +1479,19 @@ const file_psw_ha_v1_agent_proto_rawDesc = "" +
 	"\x04deed\"8\n" +
 	"\x12SetNodeMaintenance\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x0e\n" +
-	"\x02on\x18\x02 \x01(\bR\x02on\"M\n" +
+	"\x02on\x18\x02 \x01(\bR\x02on\"L\n" +
+	"\fProveStorage\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05nonce\x18\x02 \x01(\tR\x05nonce\x12\x12\n" +
+	"\x04deed\x18\x03 \x01(\tR\x04deed\"S\n" +
+	"\vPowerStatus\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\tR\x06secret\"P\n" +
+	"\bCutPower\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\tR\x06secret\"M\n" +
 	"\rCreateCluster\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1253,13 +1519,15 @@ const file_psw_ha_v1_agent_proto_rawDesc = "" +
 	"\x02on\x18\x01 \x01(\tR\x02on\"7\n" +
 	"\x11RemoveClusterNode\x12\x0e\n" +
 	"\x02on\x18\x01 \x01(\tR\x02on\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"{\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\xdb\x01\n" +
 	"\vOrderResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\tR\arefused\x12\x16\n" +
 	"\x06failed\x18\x04 \x01(\tR\x06failed\x12\x16\n" +
-	"\x06output\x18\x05 \x01(\tR\x06output\"\"\n" +
+	"\x06output\x18\x05 \x01(\tR\x06output\x121\n" +
+	"\astorage\x18\x06 \x01(\v2\x17.psw.ha.v1.StorageSightR\astorage\x12+\n" +
+	"\x05power\x18\a \x01(\v2\x15.psw.ha.v1.PowerSightR\x05power\"\"\n" +
 	"\x10OrderResultTaken\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id2T\n" +
 	"\fAgentService\x12D\n" +
@@ -1277,7 +1545,7 @@ func file_psw_ha_v1_agent_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_agent_proto_rawDescData
 }
 
-var file_psw_ha_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_psw_ha_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_psw_ha_v1_agent_proto_goTypes = []any{
 	(*ConnectRequest)(nil),      // 0: psw.ha.v1.ConnectRequest
 	(*ConnectResponse)(nil),     // 1: psw.ha.v1.ConnectResponse
@@ -1285,43 +1553,53 @@ var file_psw_ha_v1_agent_proto_goTypes = []any{
 	(*Welcome)(nil),             // 3: psw.ha.v1.Welcome
 	(*Order)(nil),               // 4: psw.ha.v1.Order
 	(*SetNodeMaintenance)(nil),  // 5: psw.ha.v1.SetNodeMaintenance
-	(*CreateCluster)(nil),       // 6: psw.ha.v1.CreateCluster
-	(*AuthorizeJoin)(nil),       // 7: psw.ha.v1.AuthorizeJoin
-	(*JoinCluster)(nil),         // 8: psw.ha.v1.JoinCluster
-	(*RevokeJoin)(nil),          // 9: psw.ha.v1.RevokeJoin
-	(*SetupQDevice)(nil),        // 10: psw.ha.v1.SetupQDevice
-	(*RemoveQDevice)(nil),       // 11: psw.ha.v1.RemoveQDevice
-	(*RemoveClusterNode)(nil),   // 12: psw.ha.v1.RemoveClusterNode
-	(*OrderResult)(nil),         // 13: psw.ha.v1.OrderResult
-	(*OrderResultTaken)(nil),    // 14: psw.ha.v1.OrderResultTaken
-	(*Report)(nil),              // 15: psw.ha.v1.Report
-	(*durationpb.Duration)(nil), // 16: google.protobuf.Duration
+	(*ProveStorage)(nil),        // 6: psw.ha.v1.ProveStorage
+	(*PowerStatus)(nil),         // 7: psw.ha.v1.PowerStatus
+	(*CutPower)(nil),            // 8: psw.ha.v1.CutPower
+	(*CreateCluster)(nil),       // 9: psw.ha.v1.CreateCluster
+	(*AuthorizeJoin)(nil),       // 10: psw.ha.v1.AuthorizeJoin
+	(*JoinCluster)(nil),         // 11: psw.ha.v1.JoinCluster
+	(*RevokeJoin)(nil),          // 12: psw.ha.v1.RevokeJoin
+	(*SetupQDevice)(nil),        // 13: psw.ha.v1.SetupQDevice
+	(*RemoveQDevice)(nil),       // 14: psw.ha.v1.RemoveQDevice
+	(*RemoveClusterNode)(nil),   // 15: psw.ha.v1.RemoveClusterNode
+	(*OrderResult)(nil),         // 16: psw.ha.v1.OrderResult
+	(*OrderResultTaken)(nil),    // 17: psw.ha.v1.OrderResultTaken
+	(*Report)(nil),              // 18: psw.ha.v1.Report
+	(*durationpb.Duration)(nil), // 19: google.protobuf.Duration
+	(*StorageSight)(nil),        // 20: psw.ha.v1.StorageSight
+	(*PowerSight)(nil),          // 21: psw.ha.v1.PowerSight
 }
 var file_psw_ha_v1_agent_proto_depIdxs = []int32{
 	2,  // 0: psw.ha.v1.ConnectRequest.hello:type_name -> psw.ha.v1.Hello
-	15, // 1: psw.ha.v1.ConnectRequest.report:type_name -> psw.ha.v1.Report
-	13, // 2: psw.ha.v1.ConnectRequest.order_result:type_name -> psw.ha.v1.OrderResult
+	18, // 1: psw.ha.v1.ConnectRequest.report:type_name -> psw.ha.v1.Report
+	16, // 2: psw.ha.v1.ConnectRequest.order_result:type_name -> psw.ha.v1.OrderResult
 	3,  // 3: psw.ha.v1.ConnectResponse.welcome:type_name -> psw.ha.v1.Welcome
 	4,  // 4: psw.ha.v1.ConnectResponse.order:type_name -> psw.ha.v1.Order
-	14, // 5: psw.ha.v1.ConnectResponse.order_result_taken:type_name -> psw.ha.v1.OrderResultTaken
-	16, // 6: psw.ha.v1.Welcome.interval:type_name -> google.protobuf.Duration
-	16, // 7: psw.ha.v1.Order.ttl:type_name -> google.protobuf.Duration
+	17, // 5: psw.ha.v1.ConnectResponse.order_result_taken:type_name -> psw.ha.v1.OrderResultTaken
+	19, // 6: psw.ha.v1.Welcome.interval:type_name -> google.protobuf.Duration
+	19, // 7: psw.ha.v1.Order.ttl:type_name -> google.protobuf.Duration
 	5,  // 8: psw.ha.v1.Order.set_node_maintenance:type_name -> psw.ha.v1.SetNodeMaintenance
-	6,  // 9: psw.ha.v1.Order.create_cluster:type_name -> psw.ha.v1.CreateCluster
-	7,  // 10: psw.ha.v1.Order.authorize_join:type_name -> psw.ha.v1.AuthorizeJoin
-	8,  // 11: psw.ha.v1.Order.join_cluster:type_name -> psw.ha.v1.JoinCluster
-	9,  // 12: psw.ha.v1.Order.revoke_join:type_name -> psw.ha.v1.RevokeJoin
-	10, // 13: psw.ha.v1.Order.setup_qdevice:type_name -> psw.ha.v1.SetupQDevice
-	11, // 14: psw.ha.v1.Order.remove_qdevice:type_name -> psw.ha.v1.RemoveQDevice
-	12, // 15: psw.ha.v1.Order.remove_cluster_node:type_name -> psw.ha.v1.RemoveClusterNode
-	16, // 16: psw.ha.v1.AuthorizeJoin.for:type_name -> google.protobuf.Duration
-	0,  // 17: psw.ha.v1.AgentService.Connect:input_type -> psw.ha.v1.ConnectRequest
-	1,  // 18: psw.ha.v1.AgentService.Connect:output_type -> psw.ha.v1.ConnectResponse
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	6,  // 9: psw.ha.v1.Order.prove_storage:type_name -> psw.ha.v1.ProveStorage
+	7,  // 10: psw.ha.v1.Order.power_status:type_name -> psw.ha.v1.PowerStatus
+	8,  // 11: psw.ha.v1.Order.cut_power:type_name -> psw.ha.v1.CutPower
+	9,  // 12: psw.ha.v1.Order.create_cluster:type_name -> psw.ha.v1.CreateCluster
+	10, // 13: psw.ha.v1.Order.authorize_join:type_name -> psw.ha.v1.AuthorizeJoin
+	11, // 14: psw.ha.v1.Order.join_cluster:type_name -> psw.ha.v1.JoinCluster
+	12, // 15: psw.ha.v1.Order.revoke_join:type_name -> psw.ha.v1.RevokeJoin
+	13, // 16: psw.ha.v1.Order.setup_qdevice:type_name -> psw.ha.v1.SetupQDevice
+	14, // 17: psw.ha.v1.Order.remove_qdevice:type_name -> psw.ha.v1.RemoveQDevice
+	15, // 18: psw.ha.v1.Order.remove_cluster_node:type_name -> psw.ha.v1.RemoveClusterNode
+	19, // 19: psw.ha.v1.AuthorizeJoin.for:type_name -> google.protobuf.Duration
+	20, // 20: psw.ha.v1.OrderResult.storage:type_name -> psw.ha.v1.StorageSight
+	21, // 21: psw.ha.v1.OrderResult.power:type_name -> psw.ha.v1.PowerSight
+	0,  // 22: psw.ha.v1.AgentService.Connect:input_type -> psw.ha.v1.ConnectRequest
+	1,  // 23: psw.ha.v1.AgentService.Connect:output_type -> psw.ha.v1.ConnectResponse
+	23, // [23:24] is the sub-list for method output_type
+	22, // [22:23] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_agent_proto_init() }
@@ -1329,6 +1607,7 @@ func file_psw_ha_v1_agent_proto_init() {
 	if File_psw_ha_v1_agent_proto != nil {
 		return
 	}
+	file_psw_ha_v1_proof_proto_init()
 	file_psw_ha_v1_report_proto_init()
 	file_psw_ha_v1_agent_proto_msgTypes[0].OneofWrappers = []any{
 		(*ConnectRequest_Hello)(nil),
@@ -1342,6 +1621,9 @@ func file_psw_ha_v1_agent_proto_init() {
 	}
 	file_psw_ha_v1_agent_proto_msgTypes[4].OneofWrappers = []any{
 		(*Order_SetNodeMaintenance)(nil),
+		(*Order_ProveStorage)(nil),
+		(*Order_PowerStatus)(nil),
+		(*Order_CutPower)(nil),
 		(*Order_CreateCluster)(nil),
 		(*Order_AuthorizeJoin)(nil),
 		(*Order_JoinCluster)(nil),
@@ -1356,7 +1638,7 @@ func file_psw_ha_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_agent_proto_rawDesc), len(file_psw_ha_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
