@@ -123,7 +123,7 @@ func encodeProofRequest(r ha.ProofRequest) *hav1.ProveRequest {
 }
 
 func (d *decoder) proofRequest(m *hav1.ProveRequest) ha.ProofRequest {
-	return ha.ProofRequest{Kind: ha.ProofKind(m.GetKind()), Subjects: m.GetSubjects(), Policy: d.policy(m.GetPolicy())}
+	return ha.ProofRequest{Kind: ha.ProofKind(m.GetKind()), Subjects: words[string](m.GetSubjects()), Policy: d.policy(m.GetPolicy())}
 }
 
 func encodePowerOffRequest(r ha.PowerOffRequest) *hav1.CutPowerRequest {
