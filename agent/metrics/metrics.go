@@ -1,6 +1,6 @@
 // Package metrics writes what an agent saw last for Prometheus. Its secret is the text
 // format, written by hand: every figure is a gauge made from one report, and a library that
-// counts and registers would cost each node a megabyte (docs/decisions/0011). The names are
+// counts and registers would cost each node a megabyte (docs/decisions/0010). The names are
 // a contract: docs/metrics.md.
 package metrics
 

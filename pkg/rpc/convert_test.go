@@ -267,7 +267,7 @@ func nilLists(name string, v reflect.Value) (found []string) {
 		}
 	case reflect.Struct:
 		for field, value := range v.Fields() {
-			if field.IsExported() {
+			if field.IsExported() && stayHome[v.Type().String()+"."+field.Name] == "" {
 				found = append(found, nilLists(name+"."+field.Name, value)...)
 			}
 		}

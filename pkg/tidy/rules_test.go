@@ -134,7 +134,7 @@ var homes = []home{
 	{"golang.org/x/term", []string{"coordinator/cli"}},
 	{"golang.org/x/sys", []string{"agent/probe"}},
 	{"github.com/prometheus/procfs", []string{"agent/probe"}},
-	{"github.com/prometheus/client_golang", []string{"coordinator/metrics"}}, // the agent writes its page by hand: docs/decisions/0011
+	{"github.com/prometheus/client_golang", []string{"coordinator/metrics"}}, // the agent writes its page by hand: docs/decisions/0010
 	{"github.com/coreos/go-systemd/v22", []string{mains}},
 	{"github.com/google/go-cmp", nil}, // tests only
 	{"pgregory.net/rapid", nil},       // tests only
