@@ -126,7 +126,9 @@ func (p *prover) write() {
 	}
 	if err := p.put(p.file(), true); err != nil {
 		p.sight.WriteFault = bare(err).Error()
-		_ = os.Remove(p.file())
+		if !errors.Is(err, fs.ErrExist) { // else it is somebody else's
+			_ = os.Remove(p.file())
+		}
 		return
 	}
 	p.sight.Seen, p.sight.Written = true, true
