@@ -12,7 +12,7 @@ COUNT   ?= 6
 VMSHORT  = TestAHealthyCluster|TestALinkCutBothWays|TestTheNFSServerFreezes|TestANodeCutOffIsResetByItsWatchdog
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e vm vm-short vm-clean bench bench-rivals clean
+.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e vm vm-short vm-clean bench bench-agent bench-rivals clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ vm-clean: ## remove the machines' images and saved states
 bench: ## the benchmarks, several times each; prints the medians
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./... > bench.out || { cat bench.out; exit 1; }
 	$(TOOL) benchstat bench.out
+
+bench-agent: ## what the agent takes of a machine, beside Debian's prometheus-node-exporter in the same minute
+	$(GO) test -count=1 -v -run TestBesideNodeExporter ./agent/cmd/psw-agent -beside
 
 bench-rivals: ## beside hcheck, hbal, crm_simulate and glpsol (Debian's ganeti-htools, pacemaker-cli-utils, glpk-utils) on the same clusters
 	$(GO) test -count=1 -v -timeout 120m ./e2e/bench -rivals -runs 3

@@ -66,6 +66,26 @@ func (c metered) Read(b []byte) (int, error) {
 // says what it takes of it: CPU per round, memory that is resident, bytes on the wire. An
 // iteration is a round of one second, so run it with -benchtime 30x or so.
 func BenchmarkAgent(b *testing.B) {
+	agent, box, wire := startAgent(b)
+	for range 3 { // the first rounds read what changes seldom
+		<-box.reports
+	}
+	cpu, sent := cpuTime(b, agent.Process.Pid), wire.bytes.Load()
+	rounds := 0
+	for b.Loop() {
+		<-box.reports
+		rounds++
+	}
+	b.ReportMetric(float64(cpuTime(b, agent.Process.Pid)-cpu)/float64(rounds), "cpu-ms/round")
+	b.ReportMetric(float64(wire.bytes.Load()-sent)/float64(rounds), "B/report")
+	own, shared := resident(b, agent.Process.Pid)
+	b.ReportMetric(own, "MiB-own")
+	b.ReportMetric(own+shared, "MiB-resident")
+}
+
+// startAgent builds the program as it is shipped and runs it against a coordinator and a
+// gossip of our own, until the test ends.
+func startAgent(b testing.TB) (*exec.Cmd, *mailbox, *meter) {
 	dir := b.TempDir()
 	program := filepath.Join(dir, "psw-agent")
 	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", program, ".") // as make build does
@@ -87,30 +107,17 @@ func BenchmarkAgent(b *testing.B) {
 	if err := agent.Start(); err != nil {
 		b.Fatal(err)
 	}
-	defer func() {
+	b.Cleanup(func() {
 		_ = agent.Process.Signal(syscall.SIGTERM)
 		if err := agent.Wait(); err != nil {
 			b.Errorf("the agent did not stop well: %v\n%s", err, &log)
 		}
-	}()
-	for range 3 { // the first rounds read what changes seldom
-		<-box.reports
-	}
-	cpu, sent := cpuTime(b, agent.Process.Pid), wire.bytes.Load()
-	rounds := 0
-	for b.Loop() {
-		<-box.reports
-		rounds++
-	}
-	b.ReportMetric(float64(cpuTime(b, agent.Process.Pid)-cpu)/float64(rounds), "cpu-ms/round")
-	b.ReportMetric(float64(wire.bytes.Load()-sent)/float64(rounds), "B/report")
-	own, shared := resident(b, agent.Process.Pid)
-	b.ReportMetric(own, "MiB-own")
-	b.ReportMetric(own+shared, "MiB-resident")
+	})
+	return agent, box, wire
 }
 
 // gossiping is a coordinator's part in gossip; it returns the key and where it listens.
-func gossiping(b *testing.B, address string) (keyFile, peer string) {
+func gossiping(b testing.TB, address string) (keyFile, peer string) {
 	key, err := gossip.NewKey()
 	if err != nil {
 		b.Fatal(err)
@@ -129,7 +136,7 @@ func gossiping(b *testing.B, address string) (keyFile, peer string) {
 }
 
 // serve runs a coordinator on the loopback and issues the agent's files into dir.
-func serve(b *testing.B, box *mailbox, dir string) *meter {
+func serve(b testing.TB, box *mailbox, dir string) *meter {
 	ca, err := rpc.NewCA("bench")
 	if err != nil {
 		b.Fatal(err)
@@ -160,7 +167,7 @@ func serve(b *testing.B, box *mailbox, dir string) *meter {
 }
 
 // cpuTime is what a process and the children it has waited for took, in milliseconds.
-func cpuTime(b *testing.B, pid int) int64 {
+func cpuTime(b testing.TB, pid int) int64 {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		b.Fatal(err)
@@ -181,7 +188,7 @@ func cpuTime(b *testing.B, pid int) int64 {
 
 // resident is the memory of a process that is in RAM, in MiB: its own, and what it shares
 // with the page cache (the program's code).
-func resident(b *testing.B, pid int) (own, shared float64) {
+func resident(b testing.TB, pid int) (own, shared float64) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
