@@ -185,7 +185,8 @@ func (l *Lab) awaitAgents(ctx context.Context) error {
 			}
 		}
 		proofs, err := op.Proofs(ctx) // what was never tried is unknown, and nobody's fault
-		return err == nil && len(proofs) > 0 && !slices.ContainsFunc(proofs, ha.Proof.Open)
+		protects := !l.options.Blank && slices.ContainsFunc(l.policy.Policy.Targets, func(t ha.Target) bool { return t.HA })
+		return err == nil && (len(proofs) > 0 || !protects) && !slices.ContainsFunc(proofs, ha.Proof.Open)
 	})
 }
 

@@ -186,7 +186,8 @@ func (s Snapshot) SharedFileStorages() []Storage {
 	return list
 }
 
-// storagesOfHATargets are the names of the storages that hold volumes of HA targets.
+// storagesOfHATargets are the names of the storages that hold volumes of HA targets, and of
+// guests that are under HA already: a coordinator may know of no project yet.
 func (s Snapshot) storagesOfHATargets() map[string]bool {
 	byName, byID := map[string]bool{}, map[int]bool{}
 	for _, t := range s.Policy.Targets {
@@ -199,7 +200,7 @@ func (s Snapshot) storagesOfHATargets() map[string]bool {
 	used := map[string]bool{}
 	for _, r := range s.Reports {
 		for _, c := range r.GuestConfigs {
-			if g, ok := s.Inventory.Guest(c.SID); ok && g.Node == r.Node && (byName[g.Name] || byID[g.SID.ID]) {
+			if g, ok := s.Inventory.Guest(c.SID); ok && g.Node == r.Node && (byName[g.Name] || byID[g.SID.ID] || s.registered(g.SID)) {
 				for _, name := range c.Storages {
 					used[name] = true
 				}
@@ -207,6 +208,11 @@ func (s Snapshot) storagesOfHATargets() map[string]bool {
 		}
 	}
 	return used
+}
+
+func (s Snapshot) registered(sid SID) bool {
+	_, ok := s.Inventory.Resource(sid)
+	return ok
 }
 
 // ProofRequest asks that something be tried now.
