@@ -19,6 +19,9 @@ func Step(m ha.Maintenance, s ha.Snapshot) (ha.Maintenance, ha.Plan) {
 	if w.InventoryFresh() {
 		w.settle(&m)
 	}
+	if w.left(m) {
+		return w.part(m)
+	}
 	switch m.Phase {
 	case ha.Requested:
 		if m.Cancelling {

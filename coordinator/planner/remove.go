@@ -99,6 +99,33 @@ func (w *world) removed(n ha.NodeName) bool {
 	})
 }
 
+// left reports whether a maintenance's node has been removed from the cluster since it was
+// asked for. Only an operation of ours that ended well says so: a node that is merely
+// missing from one reading has not left.
+func (w *world) left(m ha.Maintenance) bool {
+	if _, listed := w.Inventory.Node(m.Node); listed || m.Phase.Closed() || !w.InventoryFresh() {
+		return false
+	}
+	return slices.ContainsFunc(w.Operations, func(o ha.Operation) bool {
+		return o.Kind == ha.OperationRemoveNode && o.Node == m.Node && o.Outcome == ha.OperationDone && o.EndedAt.After(m.RequestedAt)
+	})
+}
+
+// part closes the maintenance of a node that is no member any more: there is nothing to
+// bring it back to. A drained one passes through its return, one phase a tick.
+func (w *world) part(m ha.Maintenance) (ha.Maintenance, ha.Plan) {
+	var p ha.Plan
+	switch {
+	case m.CanAdvance(ha.Ended):
+		return w.end(m), p
+	case m.CanAdvance(ha.Restoring):
+		m = m.Advance(ha.Restoring)
+		m.RestoreAt = w.At
+		p.Wait(string(m.Node), "it was removed from the cluster: nothing is brought back to it, and its maintenance is closed")
+	}
+	return m, p
+}
+
 // remove is the legs.
 func (j *journey) remove() {
 	n := j.o.Node
