@@ -18,7 +18,8 @@ It asks first whether HA is ready, by the minimum profile, and refuses if a chec
 could not look; --accept CODE goes on all the same, and is recorded.
 
 Exit codes: 0 everything is registered (or has begun to be, with --detach), 1 failed,
-3 refused, 4 the deadline passed, 130 no longer following.`,
+3 refused, or something could not be registered, such as a target without a guest, 4 the
+deadline passed, 130 no longer following.`,
 		Example: `  psw ha apply --dry-run
   psw ha apply --yes --keep`,
 		Args: noArguments,

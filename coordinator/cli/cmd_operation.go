@@ -102,7 +102,15 @@ func (a *app) operate(ctx context.Context, op *rpc.Operator, r ha.OperationReque
 	if f.detach {
 		return a.operationDetached(o)
 	}
-	return a.followOperation(ctx, op, operationFollowing{id: o.ID, deadline: r.Options.Deadline})
+	err = a.followOperation(ctx, op, operationFollowing{id: o.ID, deadline: r.Options.Deadline})
+	if r.Kind == ha.OperationRemoveNode && !a.json() {
+		for _, n := range p.Notices { // what is left to the operator, once more where it is read
+			for _, line := range sentence("NOTICE: ", n) {
+				a.warnLine(line)
+			}
+		}
+	}
+	return err
 }
 
 // goesOn looks whether what is asked for is under way.
@@ -189,7 +197,7 @@ func (a *app) operationWatchCommand() *cobra.Command {
 		Long: `Follow the newest operation, or the one of that ID, until it is over. Ctrl-C stops
 following only.
 
-Exit codes: 0 it is done, 1 it failed or was given up, 130 no longer following.`,
+Exit codes: 0 it is done, 1 it failed or was given up, 3 an apply left something out, 130 no longer following.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var f operationFollowing

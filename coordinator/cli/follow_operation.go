@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -104,6 +105,10 @@ func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
 	if o.Outcome == ha.OperationDone || o.Outcome == ha.OperationCancelled && f.cancelled {
 		code = exitDone
 	}
+	out := leftOut(o)
+	if len(out) > 0 {
+		code = exitRefused
+	}
 	if a.json() {
 		if err := a.operationResult(o, string(o.Outcome), code); err != nil {
 			return err
@@ -117,7 +122,26 @@ func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
 	if code == exitDone {
 		return nil
 	}
+	if len(out) > 0 {
+		return exit(code, "%s could not be registered, and nothing protects what is named here; the rest is as declared:\n  %s",
+			count(len(out), "item"), strings.Join(out, "\n  "))
+	}
 	return exit(code, "%s of %s: %s: %s", o.Kind.Command(), o.Subject(), o.Outcome, o.Reason)
+}
+
+// leftOut is what an apply that went well could not register, most often because there is
+// no such guest. To whoever asked for protection that is no success.
+func leftOut(o ha.Operation) []string {
+	if o.Kind != ha.OperationApply || o.Outcome != ha.OperationDone {
+		return nil
+	}
+	var out []string
+	for _, st := range o.Steps {
+		if st.State == ha.StepSkipped {
+			out = append(out, st.Key+": "+st.Note)
+		}
+	}
+	return out
 }
 
 func (a *app) lateOperation(v ha.OperationView) error {
