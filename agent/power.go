@@ -183,7 +183,11 @@ func (a *Agent) cutPower(ctx context.Context, deed ha.CutPower, expires time.Tim
 		if time.Since(began) > powerOffMax {
 			return ha.OrderResult{Failed: fmt.Sprintf("the BMC of %s was told to cut the power, and %s later it still is not off", deed.Node, powerOffMax), Output: out, Power: &sight}
 		}
-		time.Sleep(powerPause)
+		select {
+		case <-time.After(powerPause):
+		case <-ctx.Done():
+			return ha.OrderResult{Failed: fmt.Sprintf("the BMC of %s was told to cut the power, and whether it is off was not seen: %v", deed.Node, ctx.Err()), Output: out}
+		}
 	}
 }
 

@@ -204,6 +204,9 @@ func (c *Coordinator) carryOut(ctx context.Context, base ha.Maintenance, a ha.Ac
 		return true, nil
 	case ha.Migrate, ha.Shutdown, ha.Start, ha.AddResource, ha.UpdateResource, ha.RemoveResource, ha.PutRule, ha.RemoveRule, ha.PutGroup, ha.RemoveGroup:
 		upid, err = c.pve.Do(ctx, a)
+	case ha.CreateCluster, ha.AuthorizeJoin, ha.JoinCluster, ha.RevokeJoin, ha.SetupQDevice, ha.RemoveQDevice, ha.RemoveClusterNode,
+		ha.PutStorage, ha.RunHook, ha.ProveStorage, ha.PowerStatus, ha.CutPower:
+		panic(fmt.Sprintf("%T is no deed of a maintenance", a))
 	default:
 		panic(fmt.Sprintf("unknown action %T", a))
 	}
@@ -296,7 +299,7 @@ func aboutGuest(a ha.Action) ha.SID {
 		return a.SID
 	case ha.SetNodeMaintenance, ha.PutRule, ha.RemoveRule, ha.PutGroup, ha.RemoveGroup,
 		ha.CreateCluster, ha.AuthorizeJoin, ha.JoinCluster, ha.RevokeJoin, ha.SetupQDevice, ha.RemoveQDevice, ha.RemoveClusterNode,
-		ha.PutStorage, ha.RunHook:
+		ha.PutStorage, ha.RunHook, ha.ProveStorage, ha.PowerStatus, ha.CutPower:
 		return ha.SID{}
 	default:
 		panic(fmt.Sprintf("unknown action %T", a))

@@ -67,6 +67,8 @@ func (c *Coordinator) agentsFor(deed ha.OrderDeed, s ha.Snapshot) []ha.NodeName 
 		return member(deed.On, "")
 	case ha.RemoveClusterNode:
 		return member(deed.On, deed.Node)
+	case ha.ProveStorage, ha.PowerStatus, ha.CutPower:
+		return nil // given to agents by name, see prove.go
 	default:
 		panic(fmt.Sprintf("unknown order %T", deed))
 	}
@@ -80,8 +82,10 @@ func answerLimit(deed ha.OrderDeed) time.Duration {
 		return 5*time.Minute + answerSlack
 	case ha.SetupQDevice, ha.RemoveQDevice, ha.CreateCluster, ha.RemoveClusterNode:
 		return 3*time.Minute + answerSlack
-	default:
+	case ha.SetNodeMaintenance, ha.AuthorizeJoin, ha.RevokeJoin, ha.ProveStorage, ha.PowerStatus, ha.CutPower:
 		return answerSlack
+	default:
+		panic(fmt.Sprintf("unknown order %T", deed))
 	}
 }
 

@@ -190,10 +190,11 @@ func (p *Prober) start(ctx context.Context, probe Probe, r *round) <-chan result
 		return done
 	}
 	go func() {
+		parent := ctx
 		if probe.Every > 0 { // it may outlive this round: see patience
-			ctx = context.WithoutCancel(ctx)
+			parent = context.WithoutCancel(ctx)
 		}
-		ctx, cancel := context.WithTimeout(ctx, probe.Deadline)
+		ctx, cancel := context.WithTimeout(parent, probe.Deadline)
 		defer cancel()
 		began := time.Now()
 		got := guarded(ctx, probe, r)

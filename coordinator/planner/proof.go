@@ -210,8 +210,7 @@ func StepProof(p ha.Proof, at time.Time, secret string, can func(ha.NodeName) bo
 	if p.Kind == ha.ProofStorage {
 		return stepStorage(p, at, can)
 	}
-	var orders []NodeOrder
-	orders = askAll(&p, at, can, ha.PowerStatus{Node: ha.NodeName(p.Subject), Address: p.Address, Secret: secret})
+	orders := askAll(&p, at, can, ha.PowerStatus{Node: ha.NodeName(p.Subject), Address: p.Address, Secret: secret})
 	return ended(p, at), orders
 }
 

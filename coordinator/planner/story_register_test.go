@@ -246,8 +246,11 @@ func (st *story) obey(a ha.Action) string {
 			return "group is used"
 		}
 		inv.Groups = slices.DeleteFunc(inv.Groups, func(g ha.Group) bool { return g.Name == a.Name })
-	default:
+	case ha.Migrate, ha.Shutdown, ha.Start, ha.SetNodeMaintenance, ha.PutStorage, ha.RunHook, ha.ProveStorage, ha.PowerStatus, ha.CutPower,
+		ha.CreateCluster, ha.AuthorizeJoin, ha.JoinCluster, ha.RevokeJoin, ha.SetupQDevice, ha.RemoveQDevice, ha.RemoveClusterNode:
 		return fmt.Sprintf("%T is no part of a registration", a)
+	default:
+		return fmt.Sprintf("unknown action %T", a)
 	}
 	return ""
 }

@@ -49,6 +49,9 @@ func (c *Client) Do(ctx context.Context, a ha.Action) (upid string, err error) {
 		err = c.putStorage(ctx, a)
 	case ha.SetNodeMaintenance:
 		err = notDoneError{ha.Errorf(ha.Internal, "Proxmox has no API for maintenance mode; it is an order for an agent")}
+	case ha.CreateCluster, ha.AuthorizeJoin, ha.JoinCluster, ha.RevokeJoin, ha.SetupQDevice, ha.RemoveQDevice, ha.RemoveClusterNode,
+		ha.ProveStorage, ha.PowerStatus, ha.CutPower, ha.RunHook:
+		err = notDoneError{ha.Errorf(ha.Internal, "the Proxmox API does not do %T; it is for an agent, or for the coordinator itself", a)}
 	case nil:
 		return "", refusedError{ha.Errorf(ha.Internal, "cannot carry out an action that is none")}
 	default:

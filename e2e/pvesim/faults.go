@@ -10,7 +10,6 @@ import (
 // faults is what goes wrong, and when.
 type faults struct {
 	links         linkFaults
-	deviceAway    map[string]bool            // nodes that do not reach the QDevice's host
 	failedStorage map[string]map[string]bool // storage -> node
 	noServer      map[string]map[string]bool // NFS server -> nodes without a way to it
 	noExport      map[string]map[string]bool // server:export -> nodes it refuses

@@ -22,15 +22,6 @@ func everywhere(change func(r *ha.Report)) func(s *ha.Snapshot) {
 	}
 }
 
-// noProbeAnywhere takes a probe away from every node.
-func noProbeAnywhere(probe string) func(s *ha.Snapshot) {
-	return func(s *ha.Snapshot) {
-		for k := range s.Reports {
-			fails(s, s.Reports[k].Node, probe)
-		}
-	}
-}
-
 const declared = "it is declared or not"
 
 func twoSites(s *ha.Snapshot) {

@@ -92,7 +92,10 @@ func LooksOnly(d OrderDeed) bool {
 	switch d.(type) {
 	case ProveStorage, PowerStatus:
 		return true
-	default:
+	case SetNodeMaintenance, CutPower,
+		CreateCluster, AuthorizeJoin, JoinCluster, RevokeJoin, SetupQDevice, RemoveQDevice, RemoveClusterNode:
 		return false
+	default:
+		return false // what nobody knows waits its turn
 	}
 }

@@ -56,8 +56,8 @@ func encodeOrder(o ha.Order) *hav1.Order {
 		m.Deed = &hav1.Order_PowerStatus{PowerStatus: &hav1.PowerStatus{Node: string(d.Node), Address: encodeAddr(d.Address), Secret: d.Secret}}
 	case ha.CutPower:
 		m.Deed = &hav1.Order_CutPower{CutPower: &hav1.CutPower{Node: string(d.Node), Address: encodeAddr(d.Address), Secret: d.Secret}}
-	default:
-		encodeClusterOrder(m, o.Deed)
+	case ha.CreateCluster, ha.AuthorizeJoin, ha.JoinCluster, ha.RevokeJoin, ha.SetupQDevice, ha.RemoveQDevice, ha.RemoveClusterNode:
+		encodeClusterOrder(m, d)
 	}
 	return m
 }

@@ -29,6 +29,7 @@ func encodeClusterOrder(m *hav1.Order, deed ha.OrderDeed) {
 		m.Deed = &hav1.Order_RemoveQdevice{RemoveQdevice: &hav1.RemoveQDevice{On: string(d.On)}}
 	case ha.RemoveClusterNode:
 		m.Deed = &hav1.Order_RemoveClusterNode{RemoveClusterNode: &hav1.RemoveClusterNode{On: string(d.On), Node: string(d.Node)}}
+	case ha.SetNodeMaintenance, ha.ProveStorage, ha.PowerStatus, ha.CutPower: // encodeOrder's own
 	}
 }
 
