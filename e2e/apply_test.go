@@ -79,7 +79,17 @@ func onBareCluster(t *testing.T) *rig {
 	r.byHand("node3")
 	r.mount()
 	r.tell("deploy")
-	r.wait(60*time.Second, "HA may be registered", func() bool { return r.command("ha", "apply", "--dry-run").Run() == nil })
+	var said []byte
+	defer func() {
+		if t.Failed() {
+			t.Logf("psw ha apply --dry-run said:\n%s", said)
+		}
+	}()
+	r.wait(60*time.Second, "HA may be registered", func() (ready bool) {
+		var err error
+		said, err = r.command("ha", "apply", "--dry-run").CombinedOutput()
+		return err == nil
+	})
 	return r
 }
 
