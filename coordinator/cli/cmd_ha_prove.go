@@ -14,8 +14,8 @@ func (a *app) proveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "prove [STORAGE…]",
 		Short: "Prove that the shared storage is shared: one node writes, all others read it back",
-		Long: `Have one node write a word on each shared storage that HA targets rely on, under a lock,
-and every other node look for it and write one of its own. What is mounted, from where,
+		Long: `Have one node write a word on each shared storage that takes guests' disks, under a
+lock, and every other node look for it and write one of its own. What is mounted, from where,
 and the file system's id are compared. The files are in .psw-ha on the storage and are
 removed afterwards. The coordinator does the same by itself once a day and whenever a
 mount changes; ha check judges by the newest result.
@@ -73,7 +73,7 @@ func (a *app) prove(ctx context.Context, kind ha.ProofKind, subjects []string, r
 }
 
 var nothingToTry = map[ha.ProofKind]string{
-	ha.ProofStorage: "no HA target has a disk on a shared storage of files, and network.yml declares none",
+	ha.ProofStorage: "no shared storage of files takes guests' disks",
 	ha.ProofFence:   "network.yml declares no BMC that speaks IPMI: management.hosts.NODE.bmc",
 }
 

@@ -15,11 +15,13 @@ const (
 	// proofDaily: often enough that an export, a mount option or a password that was changed
 	// by somebody else is known before the next bad night.
 	proofDaily = 24 * time.Hour
-	// proofRetry is how soon one that did not succeed is tried again, storageRetry how soon
-	// after the world has changed: a mount that comes and goes must not be written to on
-	// every tick.
+	// proofRetry is how soon one that did not succeed is tried again, silenceRetry how soon
+	// if a node told nothing at all, changeRetry how soon after the world has changed: a
+	// mount that comes and goes must not be written to on every tick, and one that was made
+	// just now must not keep a first registration waiting.
 	proofRetry   = 30 * time.Minute
-	storageRetry = time.Minute
+	silenceRetry = time.Minute
+	changeRetry  = 5 * time.Second
 	// proofAnswerMax is how long a node's answer is waited for: the order's own time limit,
 	// what the agent gives the file system or the BMC, and a busy network.
 	proofAnswerMax = 50 * time.Second
@@ -94,14 +96,19 @@ func FenceSubjects(s ha.Snapshot) []string {
 	return nodes
 }
 
-// ProofSubjects are all subjects of a kind that matter to this cluster.
+// ProofSubjects are all subjects of a kind. Of storages these are all that guests' disks may
+// be put on, not only those that HA targets rely on by now: what is asked before the first
+// registration must be known by then.
 func ProofSubjects(kind ha.ProofKind, s ha.Snapshot) []string {
 	if kind == ha.ProofFence {
 		return FenceSubjects(s)
 	}
 	var names []string
-	for _, st := range s.SharedFileStorages() {
-		names = append(names, st.Name)
+	for _, st := range s.Inventory.Storages {
+		takes := slices.Contains(st.Content, "images") || slices.Contains(st.Content, "rootdir")
+		if st.Shared && st.Path != "" && !st.Disabled && takes {
+			names = append(names, st.Name)
+		}
 	}
 	return names
 }
@@ -145,7 +152,7 @@ func whyProve(kind ha.ProofKind, subject string, s ha.Snapshot) string {
 		return "a day has passed"
 	case next.Path != last.Path || next.Address != last.Address:
 		return "it has moved"
-	case age < storageRetry:
+	case age < changeRetry:
 		return ""
 	}
 	for _, r := range next.Results {
@@ -155,8 +162,10 @@ func whyProve(kind ha.ProofKind, subject string, s ha.Snapshot) string {
 		}
 		then, asked := last.Result(r.Node)
 		switch {
-		case !asked || then.Answered.IsZero():
+		case !asked || then.Asked.IsZero():
 			return fmt.Sprintf("%s can be asked now", r.Node)
+		case kind == ha.ProofStorage && then.Storage == nil && age >= silenceRetry:
+			return fmt.Sprintf("%s told nothing the last time", r.Node)
 		case kind == ha.ProofStorage && then.Storage != nil && mountChanged(*then.Storage, report, last.Path):
 			return fmt.Sprintf("what is mounted on %s of %s has changed", last.Path, r.Node)
 		}
@@ -290,6 +299,10 @@ func AnswerProof(p ha.Proof, answer ha.OrderResult, at time.Time) ha.Proof {
 		}
 		r.Fault = cmp.Or(answer.Refused, answer.Failed)
 		r.Storage, r.Power = answer.Storage, answer.Power
+		if s := r.Storage; s != nil && r.Node != p.Writer && !s.Seen && s.ReadFault == "" {
+			read := *s // it looked, or it would be asked to look once more
+			read.ReadFault, r.Storage = "it does not see the word", &read
+		}
 		if r.Fault == "" && r.Storage == nil && r.Power == nil {
 			r.Fault = "its agent answered nothing: update it"
 		}
