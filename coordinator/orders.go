@@ -203,6 +203,9 @@ func (c *Coordinator) obedient(node ha.NodeName, s ha.Snapshot) []ha.NodeName {
 // gave it, or its answer came too late): the world tells what became of it.
 func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
 	p, err := c.orders.answered(r)
+	if ha.KindOf(err) == ha.NotFound {
+		return c.earlierOrderDone(r, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -227,6 +230,30 @@ func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
 	}
 	c.orders.setTrouble(orderedNode(p.order.Deed), "")
 	return nil // what came of it is journalled when the HA manager shows it
+}
+
+// earlierOrderDone takes the answer to an order that an earlier start gave, if a step of the
+// open operation still waits for it: a join takes minutes, and whoever ordered it may have
+// been restarted meanwhile. Any other is unknown, and the world tells what became of it.
+func (c *Coordinator) earlierOrderDone(r ha.OrderResult, unknown error) error {
+	open, under := c.Snapshot().OpenOperation()
+	if !under {
+		return unknown
+	}
+	for _, st := range open.Steps {
+		if st.Ref != r.ID {
+			continue
+		}
+		defer c.soon()
+		p := pendingOrder{order: ha.Order{ID: r.ID}, agent: r.Node, operation: open.ID, step: st.Key}
+		why := r.Refused + r.Failed
+		if why == "" {
+			c.log.Info("order of an earlier start carried out", "order", r.ID, "node", r.Node, "step", st.Key)
+			return c.orderedStepDone(p)
+		}
+		return c.orderedStepFailed(p, fmt.Sprintf("%s, as ordered from the agent of %s before the coordinator was restarted: %s", st.Text, r.Node, why))
+	}
+	return unknown
 }
 
 // orderFailed journals an order that came to nothing. The planner asks again after a while,

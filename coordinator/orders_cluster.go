@@ -94,7 +94,8 @@ func answerLimit(deed ha.OrderDeed) time.Duration {
 func (c *Coordinator) orderedStepDone(p pendingOrder) error {
 	return c.noteStep(c.storedOperation(p.operation), time.Now(), nil, func(o *ha.Operation) {
 		for k := range o.Steps {
-			if st := &o.Steps[k]; st.Key == p.step && st.State == ha.StepDoing {
+			// The world may have shown the step done before its agent said so.
+			if st := &o.Steps[k]; st.Key == p.step && (st.State == ha.StepDoing || st.Ref == p.order.ID) {
 				st.Answered = time.Now()
 			}
 		}

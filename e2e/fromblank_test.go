@@ -106,6 +106,12 @@ func TestBlankNodesBecomeAProtectedCluster(t *testing.T) {
 func TestABootstrapOutlivesCoordinatorAndAgent(t *testing.T) {
 	t.Parallel()
 	r := rigOf(t, lab.Options{Blank: true, Restart: true})
+	defer func() {
+		if t.Failed() {
+			said, _ := r.command("-o", "json", "operation", "list").CombinedOutput()
+			t.Logf("psw operation list said:\n%s", said)
+		}
+	}()
 	r.bootstrap(func() {
 		r.wait(60*time.Second, "node2 joins", func() bool { return r.lab.Cluster.Joining("node2") != "" })
 		if err := r.lab.KillCoordinator(); err != nil {
