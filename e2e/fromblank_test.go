@@ -100,30 +100,3 @@ func TestBlankNodesBecomeAProtectedCluster(t *testing.T) {
 	}
 	r.unharmed()
 }
-
-// The coordinator, and then the joining node's agent, are killed in the middle of a join:
-// bootstrap goes on to the same end.
-func TestABootstrapOutlivesCoordinatorAndAgent(t *testing.T) {
-	t.Parallel()
-	r := rigOf(t, lab.Options{Blank: true, Restart: true})
-	defer func() {
-		if t.Failed() {
-			said, _ := r.command("-o", "json", "operation", "list").CombinedOutput()
-			t.Logf("psw operation list said:\n%s", said)
-		}
-	}()
-	r.bootstrap(func() {
-		r.wait(60*time.Second, "node2 joins", func() bool { return r.lab.Cluster.Joining("node2") != "" })
-		if err := r.lab.KillCoordinator(); err != nil {
-			t.Fatal(err)
-		}
-		r.wait(60*time.Second, "node3 joins", func() bool { return r.lab.Cluster.Joining("node3") != "" })
-		r.tell("kill-agent", "node3")
-	})
-	r.formed("node1", "node2", "node3")
-	if !r.protected() {
-		t.Error("psw said it was done, and a target is not registered")
-	}
-	r.unchanged()
-	r.unharmed()
-}
