@@ -29,9 +29,14 @@ type site struct {
 	c      *coordinator.Coordinator
 	agents map[ha.NodeName]*hand
 	policy ha.Policy
-	// kill, if set, is asked before (true) and after each order; it may crash something.
-	kill func(before bool, deed ha.OrderDeed) bool
+	// kill, if set, is asked before (true) and after each order and each write to the API;
+	// it may crash something.
+	kill func(before bool, deed string) bool
 	did  []string
+	// hook is the command that deploys the core apps, if there is one.
+	hook string
+	stop context.CancelFunc
+	ctx  context.Context //nolint:containedctx // the life of the coordinator that runs
 }
 
 // hand is an agent that runs, and the orders it gets.
@@ -70,6 +75,7 @@ func onASite(t *testing.T, nodes int, tell func(*site)) {
 				h.hangUp()
 			}
 		}
+		s.stop()
 		if err := s.store.Close(); err != nil {
 			t.Error(err)
 		}
@@ -97,14 +103,17 @@ func (s *site) start() {
 	for _, n := range s.sim.Nodes() {
 		endpoints = append(endpoints, "https://"+n+":8006")
 	}
-	client, err := pve.New(pve.Config{Endpoints: endpoints, TokenID: "root@pam!ha", TokenSecret: formToken, Transport: s.sim.Transport()})
+	client, err := pve.New(pve.Config{Endpoints: endpoints, TokenID: "root@pam!ha", TokenSecret: formToken, Transport: deadly{s, s.sim.Transport()}})
 	if err == nil {
-		s.c, err = coordinator.New(coordinator.DefaultConfig(), st, client, nil, slog.New(slog.DiscardHandler))
+		config := coordinator.DefaultConfig()
+		config.BootstrapHook = s.hook
+		s.c, err = coordinator.New(config, st, client, nil, slog.New(slog.DiscardHandler))
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.store = st
+	s.ctx, s.stop = context.WithCancel(s.t.Context())
 }
 
 // crash is kill -9 of the coordinator, and its next start.
@@ -113,6 +122,7 @@ func (s *site) crash() {
 	if err := s.store.Close(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.stop() // after the store: what still runs of it stores nothing more
 	for _, h := range s.agents {
 		if h.hangUp != nil {
 			h.hangUp()
@@ -131,7 +141,7 @@ func (s *site) ticks(n int) {
 				s.turn(name)
 			}
 		}
-		_ = s.c.Tick(s.t.Context()) // that a node's API is away for a moment is not a fault
+		s.tick()
 		time.Sleep(5 * time.Second)
 	}
 }
@@ -156,12 +166,12 @@ func (s *site) turn(n ha.NodeName) {
 				h.orders = nil
 				return
 			}
-			if s.kill != nil && s.kill(true, o.Deed) {
+			if s.kill != nil && s.kill(true, o.Deed.String()) {
 				return
 			}
 			r := h.Obey(s.t.Context(), o)
 			s.did = append(s.did, o.Deed.String())
-			if s.kill != nil && s.kill(false, o.Deed) {
+			if s.kill != nil && s.kill(false, o.Deed.String()) {
 				return
 			}
 			_ = s.c.OrderDone(s.t.Context(), r) // one of an earlier start is not known any more
@@ -271,7 +281,7 @@ func TestFormationSurvivesEveryKill(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %d %v", victim, deed, before), func(t *testing.T) {
 					onASite(t, 3, func(s *site) {
 						n := 0
-						s.kill = func(now bool, d ha.OrderDeed) bool {
+						s.kill = func(now bool, _ string) bool {
 							if now != before {
 								return false
 							}
@@ -354,7 +364,6 @@ func TestAJoinThatDiesIsRecognised(t *testing.T) {
 // A bootstrap forms the cluster and registers its storage, and run again changes nothing.
 func TestBootstrapOfBlankNodes(t *testing.T) {
 	onASite(t, 3, func(s *site) {
-		boot := ha.OperationRequest{Kind: ha.OperationBootstrap}
 		o := s.operate(boot)
 		for _, want := range []string{"done cluster home", "done join node3", "done storage psw", "done mount node3"} {
 			if !strings.Contains(steps(o), want) && !strings.Contains(steps(o), strings.Replace(want, "done", "unchanged", 1)) {

@@ -109,7 +109,8 @@ func (j *journey) registered() {
 		part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return mine(st) || st.Key == "registration" })
 	}
 	legs := slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return !j.stated[st.Key] })
-	j.o.Steps = slices.Concat(legs, part.Steps)
+	last := slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return st.Key != coreApps })
+	j.o.Steps = slices.Concat(legs, part.Steps, last) // the last leg is stated later, and what came of it is kept
 	for k := range part.Steps {
 		j.after(&part.Steps[k])
 	}
