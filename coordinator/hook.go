@@ -56,7 +56,7 @@ func (h *hooks) runs(operation string) bool {
 func (c *Coordinator) aside(o ha.Operation, s ha.Snapshot) planner.Aside {
 	a := planner.Aside{Hook: c.config.BootstrapHook != "", HookRuns: c.hooks.runs(o.ID)}
 	if o.Kind == ha.OperationBootstrap {
-		a.Unready, _ = check.Blockers(s, nil, o.Options.Accept)
+		a.Unready, a.Accepted = check.Blockers(s, nil, o.Options.Accept)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,8 @@ func (w *world) bootstrap(o ha.Operation, a Aside) (ha.Operation, ha.Plan) {
 type Aside struct {
 	// Unready are the checks that forbid that targets are put under HA.
 	Unready []ha.Blocker
+	// Accepted are those that the operator accepts by their code.
+	Accepted []ha.Blocker
 	// Hook: the coordinator is configured with a command that deploys the core apps.
 	Hook bool
 	// HookRuns: it is running now. What was asked for and neither runs nor ended was cut off.
@@ -39,14 +42,14 @@ type Aside struct {
 // PreviewBootstrap is how everything would go, and what forbids its beginning.
 func PreviewBootstrap(o ha.Operation, s ha.Snapshot, a Aside) ha.OperationPreview {
 	w := newWorld(s)
-	a.Unready = nil // it is asked when its turn has come
-	return w.previewJourney(o, append(w.clusterGates(), w.joinGates()...), func(j *journey) { j.bootstrap(a) })
+	a.Unready, a.Accepted = nil, nil // it is asked when its turn has come
+	return w.previewJourney(o, slices.Concat(w.clusterGates(), w.joinGates(), w.storageGate()), func(j *journey) { j.bootstrap(a) })
 }
 
 func (j *journey) bootstrap(a Aside) {
 	j.cluster()
 	j.storage()
-	j.ready(a.Unready)
+	j.ready(a)
 	j.registered()
 	l := leg{key: coreApps, text: "deploy the core apps", word: true, patience: hookPatience, tries: 2,
 		action: ha.RunHook{Project: j.Policy.Project, Nodes: j.Policy.Cluster.Nodes, Storage: storageName}}
@@ -60,8 +63,10 @@ func (j *journey) bootstrap(a Aside) {
 }
 
 // ready is the leg that asks the readiness verdict. Some checks need a moment to see what
-// was just made, so that it waits before it refuses.
-func (j *journey) ready(unready []ha.Blocker) {
+// was just made, so that it waits before it refuses. What was accepted is said by the leg,
+// and so by the journal.
+func (j *journey) ready(a Aside) {
+	unready := a.Unready
 	l := leg{key: "readiness", text: "HA is ready, by the minimum profile", reached: len(unready) == 0, patience: storagePatience}
 	if st, _ := j.o.Step(l.key); len(unready) > 0 && !st.Asked.IsZero() && j.At.Sub(st.Asked) > l.patience {
 		lines := make([]string, len(unready))
@@ -70,12 +75,27 @@ func (j *journey) ready(unready []ha.Blocker) {
 		}
 		l.fail = strings.Join(lines, "; ") + "; mend it, or accept it by its code: `psw bootstrap --accept CODE`"
 	}
+	if st, known := j.o.Step(l.key); known && st.State == ha.StepDone {
+		l.text = st.Text // what was accepted then
+	} else if l.reached && len(a.Accepted) > 0 && !j.pending && j.failed == "" {
+		stepOf(j.o, l.key).Asked = j.At // somebody decided: it is done, not as it was
+		l.text = "HA is not ready, by the minimum profile, and goes on all the same: " + acceptedBy(j.o.By, a.Accepted)
+	}
 	j.step(l)
 	if !l.reached && l.fail == "" && len(unready) > 0 && j.doingNothing(l.key) {
 		for _, b := range unready {
 			j.plan.Waits = append(j.plan.Waits, ha.Wait{Subject: string(b.Code), Reason: b.Subject + ": " + b.Reason, Blocked: true, Fix: b.Fix})
 		}
 	}
+}
+
+// acceptedBy says who accepted what.
+func acceptedBy(who string, accepted []ha.Blocker) string {
+	parts := make([]string, len(accepted))
+	for k, b := range accepted {
+		parts[k] = fmt.Sprintf("%s of %s (%s)", b.Code, b.Subject, b.Reason)
+	}
+	return fmt.Sprintf("%s accepts %s", cmp.Or(who, "somebody"), strings.Join(parts, ", "))
 }
 
 // doingNothing reports whether a leg is being waited for.

@@ -21,7 +21,7 @@ const (
 const delnodePatience = 3 * time.Minute
 
 // removeNode takes a node out of the cluster for good, in Proxmox's documented order: it is
-// empty, no rule of ours names it, it is off, and only then a remaining node removes it.
+// empty, no rule of ours names it, no QDevice is there, it is off, and only then a remaining node removes it.
 func (w *world) removeNode(o ha.Operation) (ha.Operation, ha.Plan) {
 	return w.walk(o, w.removeGates(o), (*journey).remove)
 }
@@ -45,16 +45,16 @@ func (w *world) removeGates(o ha.Operation) []ha.Blocker {
 	node, listed := w.Inventory.Node(n)
 	if !listed {
 		if len(o.Steps) == 0 && !slices.Contains(w.Policy.Cluster.Nodes, n) && !w.removed(n) {
-			add(codeNodeUnknown, string(n), "the nodes are: "+joinNodes(w.nodeNames()), "the cluster has no such node")
+			add(codeNodeUnknown, string(n), fmt.Sprintf("its nodes are %s: `psw node remove NODE`", joinNodes(w.nodeNames())), "the cluster has no such node")
 		}
 		return out
 	}
 	switch {
 	case w.Inventory.Cluster.Standalone || len(w.Inventory.Nodes) < 2:
-		add(codeLastNode, string(n), "a node that stands alone is simply installed anew", "it is the last node of the cluster")
+		add(codeLastNode, string(n), fmt.Sprintf("a node that stands alone is simply installed anew: `poweroff` on %s, then the installer", n), "it is the last node of the cluster")
 		return out
 	case !o.Options.PoweredOff:
-		add(codeNotOff, string(n), fmt.Sprintf("say so when you are asked, or with --powered-off %s", n),
+		add(codeNotOff, string(n), w.sayOff(n),
 			"nobody has said that it is off, and will never be started on this network again as it is")
 	}
 	var guests []string
@@ -81,15 +81,40 @@ func (w *world) removeGates(o ha.Operation) []ha.Blocker {
 			}
 		}
 	}
-	// The node's vote is expected until it is removed, and it is off by then.
-	if need := w.Inventory.Cluster.Expected/2 + 1; w.device() == "" && online < need && node.Online {
-		add(codeQuorumAtRisk, "cluster", "bring the other nodes back first, or declare a QDevice while the node is still there: `psw node cluster`",
-			"without %s the cluster has %d of the %d votes it needs", n, online, need)
+	// The node's vote is expected until it is removed, and it is off by then; a QDevice is
+	// removed before it, and has no vote then either.
+	need := w.Inventory.Cluster.Expected/2 + 1
+	switch {
+	case !node.Online && w.device() != "":
+		add(codeNodeOffline, string(n), fmt.Sprintf("power %s on once more and ask again: `psw node remove %s --powered-off %s` says when it is to be off", n, n, n),
+			"it is off, and the cluster's QDevice must go first, which Proxmox removes only while every node is online")
+	case online >= need || !node.Online:
+	case rest == 1 && online == 1:
+		add(codeQuorumAtRisk, "cluster", fmt.Sprintf("do it by hand, as Proxmox's manual says: `poweroff` on %s, then on %s `pvecm expected 1` and `pvecm delnode %s`", n, w.remaining(n), n),
+			"without %s the cluster has %d of the %d votes it needs%s", n, online, need, deviceGone(w.device()))
+	default:
+		add(codeQuorumAtRisk, "cluster", "bring the other nodes back first: `pvecm status` says who is missing",
+			"without %s the cluster has %d of the %d votes it needs%s", n, online, need, deviceGone(w.device()))
 	}
 	if online < rest {
 		add(codeQuorumAtRisk, "cluster", "bring the other nodes back first: `pvecm status` says who is missing", "%d of the %d nodes that remain are offline", rest-online, rest)
 	}
 	return out
+}
+
+// sayOff is how to say that a node is off. It is shut down last where a QDevice goes first.
+func (w *world) sayOff(n ha.NodeName) string {
+	if w.device() != "" {
+		return fmt.Sprintf("`psw node remove %s --powered-off %s` says that it will be, and when to do it: `poweroff` on %s", n, n, n)
+	}
+	return fmt.Sprintf("`poweroff` on %s, then `psw node remove %s --powered-off %s`", n, n, n)
+}
+
+func deviceGone(host string) string {
+	if host == "" {
+		return ""
+	}
+	return ", since the QDevice is removed before"
 }
 
 // removed reports whether the node was removed by an operation.
@@ -132,15 +157,16 @@ func (j *journey) remove() {
 	node, listed := j.Inventory.Node(n)
 	on := j.remaining(n)
 	j.rulesWithout(n)
+	// Proxmox removes a QDevice only while every node is online, this one too.
+	if _, begun := j.o.Step("qdevice remove"); begun || listed && j.device() != "" {
+		j.step(leg{key: "qdevice remove", text: "remove the QDevice while the cluster changes", reached: j.device() == "",
+			action: ha.RemoveQDevice{On: on}, patience: devicePatience})
+	}
 	off := leg{key: "off " + string(n), text: fmt.Sprintf("%s is off", n), reached: !listed || !node.Online}
 	if !off.reached {
 		off.wait, off.fix = "the cluster still sees it online", fmt.Sprintf("shut it down: `poweroff` on %s; never start it on this network again", n)
 	}
 	j.step(off)
-	if _, begun := j.o.Step("qdevice remove"); begun || listed && j.device() != "" {
-		j.step(leg{key: "qdevice remove", text: "remove the QDevice while the cluster changes", reached: j.device() == "",
-			action: ha.RemoveQDevice{On: on}, patience: devicePatience})
-	}
 	j.step(leg{key: "delnode " + string(n), text: fmt.Sprintf("remove %s from the cluster", n), reached: !listed,
 		action: ha.RemoveClusterNode{On: on, Node: n}, patience: delnodePatience})
 	if !listed || !j.pending {

@@ -17,6 +17,9 @@ const storageName = "psw"
 // mounts it in one of its rounds of 10 s, and a server that sleeps takes a while to wake.
 const storagePatience = 3 * time.Minute
 
+// codeStorageDiffers: the declared storage is there, and cannot become as it is declared.
+const codeStorageDiffers ha.Code = "STORAGE_DIFFERS"
+
 // storageContent is what a shared storage must hold: disks of VMs, and of containers.
 var storageContent = []string{"images", "rootdir"}
 
@@ -53,6 +56,19 @@ func (j *journey) storage() {
 			j.notice("the NFS server is %s, a node of the cluster: when it fails every target does, and none can be started elsewhere", h.Name)
 		}
 	}
+}
+
+// storageGate is what forbids the declared storage, seen before anything is touched.
+func (w *world) storageGate() []ha.Blocker {
+	want := w.Policy.Cluster.Storage
+	if want == nil || !w.InventoryFresh() {
+		return nil
+	}
+	have, known := w.declared(*want)
+	if why, fix := immutable(have, *want); known && why != "" {
+		return []ha.Blocker{{Code: codeStorageDiffers, Subject: have.Name, Reason: why, Fix: fix}}
+	}
+	return nil
 }
 
 func (w *world) unreadableStorages() string {
@@ -116,24 +132,26 @@ func union(a, b []string) []string {
 // on every node, and not merely of one name, is what its identity tells.
 func (j *journey) mounted(n ha.NodeName, name string, want ha.SharedStorage) {
 	l := leg{key: fmt.Sprintf("mount %s", n), text: fmt.Sprintf("storage %s is mounted on %s", name, n), patience: storagePatience}
-	var why string
+	why, fix := "", fmt.Sprintf("on %s: `pvesm status`, `showmount -e %s`", n, want.Server)
 	k := slices.IndexFunc(j.Inventory.Storages, func(s ha.Storage) bool { return s.Name == name })
 	switch r, fresh := j.FreshReport(n); {
 	case k < 0 || !j.Inventory.Storages[k].AvailableOn(n):
-		why = fmt.Sprintf("Proxmox does not have it active: `pvesm status` and `showmount -e %s` on %s", want.Server, n)
+		why = "Proxmox does not have it active"
 	case !fresh:
-		why = j.silence(n)
+		why, fix = j.silence(n), fmt.Sprintf("on %s: `systemctl status psw-agent`, `journalctl -u psw-agent`", n)
 	default:
-		why = j.notShared(n, r, want)
+		if why = j.notShared(n, r, want); why != "" {
+			fix = fmt.Sprintf("on %s: `findmnt %s`, `showmount -e %s`; a wrong mount goes by `umount %s`", n, want.Mount, want.Server, want.Mount)
+		}
 	}
 	l.reached = why == ""
 	st, _ := j.o.Step(l.key)
 	if why != "" && !st.Asked.IsZero() && j.At.Sub(st.Asked) > storagePatience {
-		l.fail = why
+		l.fail = why + "; " + fix
 	}
 	j.step(l)
 	if w := len(j.plan.Waits); why != "" && w > 0 && j.plan.Waits[w-1].Subject == l.key {
-		j.plan.Waits[w-1].Reason += ": " + why
+		j.plan.Waits[w-1].Reason += ": " + why + "; " + fix
 	}
 }
 
