@@ -260,3 +260,90 @@ func codesOf(t *testing.T, file string) map[string]string {
 	})
 	return out
 }
+
+// bootstrapped is a bootstrap whose cluster is there, at the leg after it.
+func bootstrapped(s ha.Snapshot, a Aside, ticks int) ha.Operation {
+	o := ha.Operation{Kind: ha.OperationBootstrap, By: "anna", Policy: s.Policy}
+	for range ticks {
+		o, _ = OperateWith(o, s, a)
+		s.At = s.At.Add(time.Minute)
+		s.Inventory.At = s.At
+		for k := range s.Reports {
+			s.Reports[k].Received = s.At
+		}
+	}
+	return o
+}
+
+// stored is three members that share the declared storage.
+func stored() ha.Snapshot {
+	s := threeNodes(3)
+	x := ha.Storage{Name: "nas", Type: "nfs", Shared: true, Server: "10.0.0.50", Export: "/pool", Path: "/mnt/shared", Content: slices.Clone(storageContent)}
+	for k, n := range s.Policy.Cluster.Nodes {
+		x.On = append(x.On, ha.StorageOn{Node: n, Available: true})
+		s.Reports[k].Mounts = []ha.Mount{{Source: "10.0.0.50:/pool", Path: "/mnt/shared", Type: "nfs4", Answering: true, FilesystemID: "f1"}}
+	}
+	s.Inventory.Storages = []ha.Storage{x}
+	return s
+}
+
+// A storage that a node does not have, or that is not the same there, ends a bootstrap
+// before anything is registered, and says what to type.
+func TestABootstrapWhoseStorageIsNotShared(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		wrong func(*ha.Snapshot)
+		cause string
+		next  string
+	}{
+		{"not active", func(s *ha.Snapshot) { s.Inventory.Storages[0].On[1].Available = false }, "Proxmox does not have it active", "on node2: `pvesm status`"},
+		{"not mounted", func(s *ha.Snapshot) { s.Reports[1].Mounts = nil }, "nothing is mounted at /mnt/shared", "on node2: `findmnt /mnt/shared`"},
+		{"of another server", func(s *ha.Snapshot) { s.Reports[1].Mounts[0].Source = "old:/pool" }, "old:/pool is mounted at /mnt/shared", "`umount /mnt/shared`"},
+		{"not answering", func(s *ha.Snapshot) { s.Reports[1].Mounts[0].Answering = false }, "does not answer", "`showmount -e 10.0.0.50`"},
+		{"read-only", func(s *ha.Snapshot) { s.Reports[1].Mounts[0].ReadOnly = true }, "mounted read-only", "`findmnt /mnt/shared`"},
+		{"another file system", func(s *ha.Snapshot) { s.Reports[2].Mounts[0].FilesystemID = "f2" }, "another file system than on node3", "`findmnt /mnt/shared`"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := stored()
+			tt.wrong(&s)
+			o := bootstrapped(s, Aside{}, 8)
+			if o.Outcome != ha.OperationFailed || !strings.Contains(o.Reason, tt.cause) || !strings.Contains(o.Reason, tt.next) {
+				t.Errorf("%s: %s", o.Outcome, o.Reason)
+			}
+			if st, _ := o.Step("registration"); st.State != ha.StepSkipped {
+				t.Errorf("it went on: %+v", o.Steps)
+			}
+		})
+	}
+}
+
+// Where HA is not ready nothing is registered, unless somebody accepts it by its code; who
+// did, and what, is in the text that is journalled.
+func TestABootstrapAsksForReadiness(t *testing.T) {
+	bad := []ha.Blocker{{Code: "WATCHDOG_MISSING", Subject: "node2", Reason: "it has no watchdog", Fix: "on node2: `lsmod`"}}
+	o := bootstrapped(stored(), Aside{Unready: bad}, 8)
+	for _, part := range []string{"WATCHDOG_MISSING of node2: it has no watchdog; on node2: `lsmod`", "`psw bootstrap --accept CODE`"} {
+		if o.Outcome != ha.OperationFailed || !strings.Contains(o.Reason, part) {
+			t.Errorf("%q is missing in %s: %s", part, o.Outcome, o.Reason)
+		}
+	}
+	o = bootstrapped(stored(), Aside{Accepted: bad}, 8)
+	st, _ := o.Step("readiness")
+	if want := "anna accepts WATCHDOG_MISSING of node2 (it has no watchdog)"; o.Outcome != ha.OperationDone || st.State != ha.StepDone || !strings.Contains(st.Text, want) {
+		t.Errorf("%s: %s; %s: %s", o.Outcome, o.Reason, st.State, st.Text)
+	}
+	if st, _ := bootstrapped(stored(), Aside{}, 8).Step("readiness"); st.State != ha.StepUnchanged {
+		t.Errorf("ready, and told otherwise: %+v", st)
+	}
+}
+
+// A QDevice goes while the node that is to be removed is still there: Proxmox wants all online.
+func TestAQDeviceGoesBeforeTheNodeIsOff(t *testing.T) {
+	s := threeNodes(3)
+	withDevice(&s, "10.0.0.60")
+	o := ha.Operation{Kind: ha.OperationRemoveNode, Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true}}
+	_, p := Operate(o, s)
+	if len(p.Actions) != 1 || p.Actions[0] != (ha.RemoveQDevice{On: "node1"}) {
+		t.Errorf("want the QDevice removed first, got %v", p.Actions)
+	}
+}
