@@ -340,6 +340,13 @@ func addressesOf(r ha.Report) string {
 	return strings.Join(out, ", ")
 }
 
+// expectFewer names the one command that lets a part of a cluster act for the whole, and why
+// it is the last way. We never run it.
+func expectFewer(votes int) string {
+	return fmt.Sprintf("the last and DANGEROUS way is `pvecm expected %d`, only when every node that is missing is off and stays off: "+
+		"one that still runs apart from the others would start the same guests and write to the same disks", votes)
+}
+
 // halfJoined says that a node is a member by the cluster's account and not by its own, and
 // Proxmox's documented way out.
 func (w *world) halfJoined(n ha.NodeName) (why, fix string) {
@@ -350,7 +357,7 @@ func (w *world) halfJoined(n ha.NodeName) (why, fix string) {
 	r, fresh := w.FreshReport(n)
 	out := fmt.Sprintf("`pvecm delnode %s`", n)
 	if !w.Inventory.Cluster.Quorate { // nothing can be changed without quorum
-		out = fmt.Sprintf("`pvecm expected %d`, then %s", max(1, w.Inventory.Cluster.Votes), out)
+		out = fmt.Sprintf("%s, which needs quorum: bring the nodes that are missing back; %s; then %s", out, expectFewer(max(1, w.Inventory.Cluster.Votes)), out)
 	}
 	switch {
 	case !fresh:

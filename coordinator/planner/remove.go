@@ -90,7 +90,8 @@ func (w *world) removeGates(o ha.Operation) []ha.Blocker {
 			"it is off, and the cluster's QDevice must go first, which Proxmox removes only while every node is online")
 	case online >= need || !node.Online:
 	case rest == 1 && online == 1:
-		add(codeQuorumAtRisk, "cluster", fmt.Sprintf("do it by hand, as Proxmox's manual says: `poweroff` on %s, then on %s `pvecm expected 1` and `pvecm delnode %s`", n, w.remaining(n), n),
+		add(codeQuorumAtRisk, "cluster", fmt.Sprintf("join a third node first: `psw node cluster`; without one it is done by hand, as Proxmox's manual says: `poweroff` on %s; on %s %s; then `pvecm delnode %s`",
+			n, w.remaining(n), expectFewer(1), n),
 			"without %s the cluster has %d of the %d votes it needs%s", n, online, need, deviceGone(w.device()))
 	default:
 		add(codeQuorumAtRisk, "cluster", "bring the other nodes back first: `pvecm status` says who is missing",

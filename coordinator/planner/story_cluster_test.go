@@ -122,7 +122,7 @@ var refusals = []refusal{
 	{"a half-done join that costs quorum", 2, func(s *ha.Snapshot, _ *ha.OperationRequest) {
 		offline(s, 1)
 		s.Inventory.Cluster.Quorate, s.Reports[1].Membership = false, ha.Membership{}
-	}, codeHalfJoined, "died half way", "`pvecm expected 1`, then `pvecm delnode node2`"},
+	}, codeHalfJoined, "died half way", "DANGEROUS way is `pvecm expected 1`, only when every node that is missing is off"},
 	{"a member that is not in", 3, func(s *ha.Snapshot, _ *ha.OperationRequest) {
 		offline(s, 2)
 		s.Reports[2].Membership.Quorate = false
@@ -143,7 +143,7 @@ var refusals = []refusal{
 		s.Maintenances = []ha.Maintenance{{Node: "node2", Phase: ha.Draining}}
 	}), codeOtherMaintenance, "in maintenance", "psw maintenance end node2"},
 	{"removal while another is away", 3, removing("node3", func(s *ha.Snapshot, _ *ha.OperationRequest) { offline(s, 1) }), codeQuorumAtRisk, "without node3 the cluster has 1 of the 2 votes", "pvecm status"},
-	{"removal from a cluster of two", 2, removing("node2", func(*ha.Snapshot, *ha.OperationRequest) {}), codeQuorumAtRisk, "1 of the 2 votes", "on node1 `pvecm expected 1` and `pvecm delnode node2`"},
+	{"removal from a cluster of two", 2, removing("node2", func(*ha.Snapshot, *ha.OperationRequest) {}), codeQuorumAtRisk, "1 of the 2 votes", "on node1 the last and DANGEROUS way is `pvecm expected 1`, only when every node that is missing is off"},
 	{"removal from two and a QDevice", 2, removing("node2", func(s *ha.Snapshot, _ *ha.OperationRequest) { withDevice(s, "10.0.0.60") }), codeQuorumAtRisk, "since the QDevice is removed before", "pvecm expected 1"},
 	{"removal of a dead node beside a QDevice", 3, removing("node3", func(s *ha.Snapshot, _ *ha.OperationRequest) {
 		withDevice(s, "10.0.0.60")
