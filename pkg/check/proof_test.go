@@ -90,28 +90,31 @@ var proofStories = map[ha.Code]story{
 	},
 }
 
-// What a node may meet on a storage that should be shared, and what is said of it.
+// unsharedWays is what a node may meet on a storage that should be shared, and what is said
+// of it.
+var unsharedWays = map[string]struct {
+	sight  func(s *ha.StorageSight)
+	says   string
+	remedy string
+}{
+	"another export": {func(s *ha.StorageSight) {
+		s.Seen, s.Source, s.ReadFault = false, "10.10.0.50:/mnt/pool/old", "not there"
+	},
+		"node2 mounts 10.10.0.50:/mnt/pool/old on /mnt/shared, node1 mounts 10.10.0.50:/mnt/pool/psw", "findmnt"},
+	"read-only": {func(s *ha.StorageSight) { s.Written, s.ReadOnly, s.WriteFault = false, true, "read-only file system" },
+		"mounted read-only", "umount"},
+	"root squash": {func(s *ha.StorageSight) { s.Written, s.WriteFault = false, "permission denied" },
+		"cannot write: permission denied", "no_root_squash"},
+	"stale mount": {func(s *ha.StorageSight) { s.Seen, s.Written, s.ReadFault = false, false, "stale NFS file handle" },
+		"is stale", "umount -l"},
+	"a server that mixes things up": {func(s *ha.StorageSight) {
+		s.Seen, s.ReadFault = false, "it holds 5 bytes that are not what the other node wrote"
+	},
+		"node2 does not see what node1 wrote", "findmnt"},
+}
+
 func TestEachWayNotToBeSharedIsNamed(t *testing.T) {
-	for name, tt := range map[string]struct {
-		sight  func(s *ha.StorageSight)
-		says   string
-		remedy string
-	}{
-		"another export": {func(s *ha.StorageSight) {
-			s.Seen, s.Source, s.ReadFault = false, "10.10.0.50:/mnt/pool/old", "not there"
-		},
-			"node2 mounts 10.10.0.50:/mnt/pool/old on /mnt/shared, node1 mounts 10.10.0.50:/mnt/pool/psw", "findmnt"},
-		"read-only": {func(s *ha.StorageSight) { s.Written, s.ReadOnly, s.WriteFault = false, true, "read-only file system" },
-			"mounted read-only", "umount"},
-		"root squash": {func(s *ha.StorageSight) { s.Written, s.WriteFault = false, "permission denied" },
-			"cannot write: permission denied", "no_root_squash"},
-		"stale mount": {func(s *ha.StorageSight) { s.Seen, s.Written, s.ReadFault = false, false, "stale NFS file handle" },
-			"is stale", "umount -l"},
-		"a server that mixes things up": {func(s *ha.StorageSight) {
-			s.Seen, s.ReadFault = false, "it holds 5 bytes that are not what the other node wrote"
-		},
-			"node2 does not see what node1 wrote", "findmnt"},
-	} {
+	for name, tt := range unsharedWays {
 		t.Run(name, func(t *testing.T) {
 			s := healthy()
 			storageSight("node2", tt.sight)(&s)
@@ -126,15 +129,19 @@ func TestEachWayNotToBeSharedIsNamed(t *testing.T) {
 // Nobody can write: then there is no writer, and everybody is named.
 func TestAStorageNobodyCanWriteToIsNotShared(t *testing.T) {
 	s := healthy()
-	s.Proofs[3].Writer = ""
-	for k := range s.Proofs[3].Results {
-		*s.Proofs[3].Results[k].Storage = ha.StorageSight{MountPoint: "/mnt/shared", FSType: "nfs4", WriteFault: "no space left on device"}
-	}
+	nobodyWrites(&s)
 	for _, n := range []string{"node1", "node2", "node3"} {
 		f, _ := find(check.Judge(s, ha.CheckRequest{}), check.StorageProvedNotShared, n)
 		if f.Status != ha.Fail || !strings.Contains(f.Evidence, "nobody can write to storage psw") {
 			t.Errorf("%s: %s %q", n, f.Status, f.Evidence)
 		}
+	}
+}
+
+func nobodyWrites(s *ha.Snapshot) {
+	s.Proofs[3].Writer = ""
+	for k := range s.Proofs[3].Results {
+		*s.Proofs[3].Results[k].Storage = ha.StorageSight{MountPoint: "/mnt/shared", FSType: "nfs4", WriteFault: "no space left on device"}
 	}
 }
 

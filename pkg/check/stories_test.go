@@ -1,7 +1,6 @@
 package check_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,49 +86,86 @@ func TestEveryCheckTellsRightFromWrongFromUnknown(t *testing.T) {
 }
 
 func tell(t *testing.T, c check.Check, st story) {
-	only := ha.CheckRequest{Profile: check.Production}
-	good := healthy()
-	if st.first != nil {
-		st.first(&good)
+	tellRight(t, c, st)
+	tellWrong(t, c, st)
+	tellBlind(t, c, st)
+}
+
+// world is the story's cluster: the healthy one, prepared and changed.
+func (st story) world(changes ...func(*ha.Snapshot)) ha.Snapshot {
+	s := healthy()
+	for _, change := range append([]func(*ha.Snapshot){st.first}, changes...) {
+		if change != nil {
+			change(&s)
+		}
 	}
-	passes := slices.ContainsFunc(check.Judge(good, only).Findings, func(f ha.Finding) bool { return f.Code == c.Code && f.Status == ha.Pass })
+	return s
+}
+
+// tellRight: before anything is broken the check passes, if not on the very subject (a
+// finding may name what only the fault brings into the world), then on another, and nothing
+// says what the fault will say.
+func tellRight(t *testing.T, c check.Check, st story) {
+	r := check.Judge(st.world(), ha.CheckRequest{Profile: check.Production})
+	passes := false
+	for _, f := range r.Findings {
+		if f.Code != c.Code {
+			continue
+		}
+		passes = passes || f.Status == ha.Pass
+		if f.Subject == st.subject && f.Status != ha.Pass {
+			t.Errorf("on %s it is %s before anything is wrong: %s", f.Subject, f.Status, f.Evidence)
+		}
+		if strings.Contains(f.Evidence, st.says) {
+			t.Errorf("on %s it says %q before anything is wrong", f.Subject, f.Evidence)
+		}
+	}
 	if !passes {
-		t.Errorf("it passes on nothing in the healthy cluster:%s", show(check.Judge(good, only)))
+		t.Errorf("it passes on nothing in the healthy cluster:%s", show(r))
 	}
+}
 
-	bad := healthy()
-	if st.first != nil {
-		st.first(&bad)
+// tellWrong: it fails in both profiles, with what each makes of it, for the reason the story
+// gives, and says what to do.
+func tellWrong(t *testing.T, c check.Check, st story) {
+	if st.says == "" {
+		t.Fatal("the story does not say what the cause is called")
 	}
-	st.wrong(&bad)
-	r := check.Judge(bad, only)
-	f, found := find(r, c.Code, st.subject)
-	if want := c.Severity(check.Production); !found || f.Status != want && c.Code != check.APIIncomplete {
-		t.Errorf("on %s it is %q, want %s:%s", st.subject, f.Status, want, show(r))
+	for _, profile := range []string{check.Minimum, check.Production} {
+		r := check.Judge(st.world(st.wrong), ha.CheckRequest{Profile: profile})
+		f, found := find(r, c.Code, st.subject)
+		want := c.Severity(profile)
+		if want == "" {
+			if found {
+				t.Errorf("profile %s does not ask it, and yet it is %s", profile, f.Status)
+			}
+			continue
+		}
+		if !found || f.Status != want && c.Code != check.APIIncomplete {
+			t.Errorf("profile %s: on %s it is %q, want %s:%s", profile, st.subject, f.Status, want, show(r))
+		}
+		if !strings.Contains(f.Evidence, st.says) {
+			t.Errorf("profile %s: the evidence %q does not say %q", profile, f.Evidence, st.says)
+		}
+		if f.Remedy == "" {
+			t.Errorf("profile %s: it says what is wrong but not what to do", profile)
+		}
 	}
-	if !strings.Contains(f.Evidence, st.says) {
-		t.Errorf("the evidence %q does not say %q", f.Evidence, st.says)
-	}
-	if f.Remedy == "" {
-		t.Error("it says what is wrong but not what to do")
-	}
+}
 
+// tellBlind: without what it looks at it is UNKNOWN, and nothing is ready.
+func tellBlind(t *testing.T, c check.Check, st story) {
 	if (st.blind == nil) == (st.seen == "") {
 		t.Fatal("the story must say how the check is blinded, or why it cannot be")
 	}
 	if st.blind == nil {
 		return
 	}
-	dark := healthy()
-	if st.first != nil {
-		st.first(&dark)
-	}
-	st.blind(&dark)
 	on := st.blindOn
 	if on == "" {
 		on = st.subject
 	}
-	r = check.Judge(dark, only)
+	r := check.Judge(st.world(st.blind), ha.CheckRequest{Profile: check.Production})
 	if f, _ := find(r, c.Code, on); f.Status != ha.Unknown {
 		t.Errorf("blinded, on %s it is %q, want UNKNOWN:%s", on, f.Status, show(r))
 	}
