@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,18 +30,13 @@ func acceptedText(by string, accepted []ha.Blocker) string {
 // profiles are what is published, in this order.
 var profiles = []string{check.Minimum, check.Production}
 
-// profileOf is the profile a request is judged by: a mistyped one as production.
-func profileOf(r ha.CheckRequest) string {
-	if r.Profile == "" || r.Profile == check.Minimum {
-		return check.Minimum
-	}
-	return check.Production
-}
-
 // Check judges readiness by what is known at this moment. An operator who asks is shown
 // the present truth, with since when it is so; what is published of it stands beside.
 // A check of the whole is recorded.
 func (c *Coordinator) Check(ctx context.Context, r ha.CheckRequest) (ha.Readiness, error) {
+	if err := check.Validate(r); err != nil {
+		return ha.Readiness{}, err
+	}
 	s, err := c.latest(ctx)
 	if err != nil {
 		return ha.Readiness{}, err
@@ -48,7 +44,7 @@ func (c *Coordinator) Check(ctx context.Context, r ha.CheckRequest) (ha.Readines
 	if r.Policy != nil {
 		s.Policy = *r.Policy
 	}
-	profile := profileOf(r)
+	profile := cmp.Or(r.Profile, check.Minimum)
 	verdict := c.seen.Load().published[profile].Since(check.Judge(s, r))
 	verdict = check.Mute(verdict, c.store.Mutes(), s.At)
 	var unrecorded error

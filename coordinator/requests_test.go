@@ -247,6 +247,18 @@ func TestAFreshlyStartedCoordinatorAnswersFromALookOfItsOwn(t *testing.T) {
 	})
 }
 
+// A typing error in the request is said, not judged.
+func TestACheckOfWhatDoesNotExistIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, home())
+		for _, r := range []ha.CheckRequest{{Profile: "produktion"}, {Only: []ha.Code{"NFS_NOT_ANSWRING"}}} {
+			if verdict, err := w.c.Check(t.Context(), r); ha.KindOf(err) != ha.Invalid {
+				t.Errorf("check of %+v = %d findings, %v; want an Invalid error", r, len(verdict.Findings), err)
+			}
+		}
+	})
+}
+
 // Facts are the whole snapshot: with the project that was sent, or the stored one, or, before
 // the first tick, from a look of the coordinator's own.
 func TestFactsAreWhatIsKnown(t *testing.T) {

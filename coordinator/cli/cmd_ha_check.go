@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/casaeureka/psw-ha/pkg/check"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 	"github.com/casaeureka/psw-ha/pkg/rpc"
 )
@@ -19,8 +20,8 @@ func (a *app) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Is HA ready? Every check with its evidence and remedy",
 		Long: `Judge whether high availability would really work now. Each check says PASS, NOTICE,
-WARN, FAIL, SKIP (an effect of another finding) or UNKNOWN (nobody could look). HA is
-ready when nothing is FAIL and nothing is UNKNOWN.
+WARN, FAIL, SKIP (an effect of another finding, or nothing to look at) or UNKNOWN (nobody
+could look). HA is ready when nothing is FAIL and nothing is UNKNOWN.
 
 What is muted (psw ha mute) is passed over, unless it is FAIL or UNKNOWN. A check without
 --only and --target is recorded: psw ha status says whether the record still counts.
@@ -28,6 +29,7 @@ What is muted (psw ha mute) is passed over, unless it is FAIL or UNKNOWN. A chec
 Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 		Example: `  psw ha check
   psw ha check --profile production --wait 5m
+  psw ha check --only NFS
   psw ha check --only NFS_NOT_ANSWERING,NFS_NOT_MOUNTED -o json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,7 +40,7 @@ Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 				return exit(exitUsage, "--wait is how long to wait at most, e.g. 5m, not %s", wait)
 			}
 			for _, c := range only {
-				r.Only = append(r.Only, codeOf(c))
+				r.Only = append(r.Only, check.Named(codeOf(c))...)
 			}
 			return a.check(cmd.Context(), r, wait)
 		},
@@ -46,7 +48,7 @@ Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&r.Profile, "profile", "minimum", "judge by `PROFILE`: minimum (what HA needs to work at all) or production (what others may rely on)")
-	f.StringSliceVar(&only, "only", nil, "only the checks `CODE`,…")
+	f.StringSliceVar(&only, "only", nil, "only the checks `CODE`,… or all whose code begins so: NFS, COROSYNC")
 	f.StringVar(&r.Target, "target", "", "only what concerns target `NAME`")
 	f.DurationVar(&wait, "wait", 0, "wait until HA is ready, at most `TIME`, e.g. 5m")
 	must(cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"minimum", "production"}, cobra.ShellCompDirectiveNoFileComp)))

@@ -13,15 +13,22 @@ import (
 // checkLines renders a verdict in pve8to9's words, grouped by subject in the order the
 // subjects first appear. What is well takes one line; the rest says what was seen, what
 // to do, and where to read more. Quiet leaves out what is well, verbose adds long
-// evidence of it.
+// evidence of it and names the checks that have nothing to look at.
 func checkLines(st style, r ha.Readiness, quiet, verbose bool) []string {
 	var lines []string
 	for _, subject := range subjects(r.Findings) {
 		var group []string
+		idle := idleChecks(r.Findings, subject)
 		for _, f := range r.Findings {
-			if f.Subject == subject && (!quiet || grave(f.Status) && !f.Muted()) {
+			switch {
+			case f.Subject != subject || quiet && (!grave(f.Status) || f.Muted()):
+			case idle >= idleMin && f.Idle() && !verbose:
+			default:
 				group = append(group, findingLines(st, f, judgedAt(r), verbose)...)
 			}
+		}
+		if idle >= idleMin && !quiet && !verbose {
+			group = append(group, st.status(ha.Skip, "SKIP")+fmt.Sprintf(": %d checks have nothing to look at here (--verbose names them)", idle))
 		}
 		if len(group) > 0 {
 			lines = append(lines, st.bold("= "+subject+" ="))
@@ -29,6 +36,19 @@ func checkLines(st style, r ha.Readiness, quiet, verbose bool) []string {
 		}
 	}
 	return append(lines, summaryLines(st, r)...)
+}
+
+// idleMin is from how many on checks that have nothing to look at are counted, not listed:
+// a cluster without Ceph, SBD and BMCs has dozens of them.
+const idleMin = 3
+
+func idleChecks(findings []ha.Finding, subject string) (n int) {
+	for _, f := range findings {
+		if f.Subject == subject && f.Idle() {
+			n++
+		}
+	}
+	return n
 }
 
 // grave tells the verdicts that --quiet keeps.
@@ -149,7 +169,36 @@ func summaryLines(st style, r ha.Readiness) []string {
 	if !r.Ready() {
 		verdict = st.bad("HA is not ready.")
 	}
-	return append([]string{st.bold("= SUMMARY ="), total, verdict}, standingLines(st, r)...)
+	lines := append([]string{st.bold("= SUMMARY ="), total}, troubleLines(st, r)...)
+	return append(append(lines, verdict), standingLines(st, r)...)
+}
+
+// troubleLines name what is not well once more, gravest first: the end of a long verdict is
+// what stays on the screen.
+func troubleLines(st style, r ha.Readiness) []string {
+	var lines []string
+	for _, status := range []ha.Status{ha.Fail, ha.Unknown, ha.Warn, ha.Notice} {
+		var codes []ha.Code
+		on := make(map[ha.Code][]string)
+		for _, f := range r.Findings {
+			if f.Status != status || f.Muted() {
+				continue
+			}
+			if on[f.Code] == nil {
+				codes = append(codes, f.Code)
+			}
+			on[f.Code] = append(on[f.Code], f.Subject)
+		}
+		for _, code := range codes {
+			lead := fmt.Sprintf("%-9s%s ", string(status)+":", code)
+			text := wrap("("+strings.Join(on[code], ", ")+")", lineWidth-len(lead))
+			lines = append(lines, st.status(status, string(status))+lead[len(status):]+text[0])
+			for _, l := range text[1:] {
+				lines = append(lines, strings.Repeat(" ", len(lead)+1)+l)
+			}
+		}
+	}
+	return lines
 }
 
 // standingLines say what is published where that differs, or since when it is so, and what

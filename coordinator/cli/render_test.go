@@ -22,6 +22,10 @@ func TestRenderings(t *testing.T) {
 		{SID: media, Method: ha.MethodLive, From: "node1", To: "node2", HA: true, Asked: at("14:00:35"), Done: at("14:01:20"), Downtime: 84e6},
 		{SID: core, Method: ha.MethodRestart, From: "node3", To: "node1", HA: true, Asked: at("15:00:40"), Done: at("15:01:12"), Downtime: 11e9},
 	}
+	withoutCeph := readiness()
+	for _, title := range []string{"Ceph is healthy", "three OSDs or more are up", "Ceph has room for a rebuild"} {
+		withoutCeph.Findings = append(withoutCeph.Findings, ha.Finding{Code: "CEPH_HEALTH", Status: ha.Skip, Subject: "cluster", Title: title, Evidence: "there is no Ceph"})
+	}
 	for name, lines := range map[string][]string{
 		"preview_drain":             previewLines(plainStyle, "Drain of", drainPreview(), false),
 		"preview_drain_commands":    previewLines(plainStyle, "Drain of", drainPreview(), true),
@@ -35,6 +39,7 @@ func TestRenderings(t *testing.T) {
 		"check":                     checkLines(plainStyle, readiness(), false, false),
 		"check_quiet":               checkLines(plainStyle, readiness(), true, false),
 		"check_verbose":             checkLines(plainStyle, readiness(), false, true),
+		"check_idle":                checkLines(plainStyle, withoutCeph, false, false),
 		"check_ready":               checkLines(plainStyle, ready, false, false),
 		"check_colour":              checkLines(style{on: true}, readiness(), false, false),
 		"plan":                      planLines(plainStyle, planView(), false),

@@ -89,6 +89,25 @@ func Validate(r ha.CheckRequest) error {
 	return nil
 }
 
+// Named returns the codes a person means by a word: the code itself, or every code that
+// begins with that word, as NFS or COROSYNC_LINK. A word that means none is returned as it
+// is, for Validate to refuse.
+func Named(word ha.Code) []ha.Code {
+	if known(word) {
+		return []ha.Code{word}
+	}
+	var list []ha.Code
+	for _, c := range All {
+		if strings.HasPrefix(string(c.Code), string(word)+"_") {
+			list = append(list, c.Code)
+		}
+	}
+	if list == nil {
+		return []ha.Code{word}
+	}
+	return list
+}
+
 func known(code ha.Code) bool {
 	return slices.ContainsFunc(All, func(c Check) bool { return c.Code == code })
 }

@@ -72,6 +72,24 @@ func TestAMinimumClusterIsReadyButNotForProduction(t *testing.T) {
 	}
 }
 
+func TestAWordNamesTheChecksThatBeginWithIt(t *testing.T) {
+	for _, c := range check.Named("NFS") {
+		if !strings.HasPrefix(string(c), "NFS_") {
+			t.Errorf("NFS names %s", c)
+		}
+	}
+	for word, want := range map[ha.Code]int{"NFS": 5, "NFS_NOT": 2} {
+		if got := check.Named(word); len(got) < want {
+			t.Errorf("%s names %v, want %d or more", word, got, want)
+		}
+	}
+	for _, one := range []ha.Code{check.NFSNotMounted, "NFS_NOT_ANSWRING", "NF"} {
+		if got := check.Named(one); !slices.Equal(got, []ha.Code{one}) {
+			t.Errorf("%s names %v, want itself", one, got)
+		}
+	}
+}
+
 func TestAMistypedProfileIsNotJudgedMildly(t *testing.T) {
 	s := healthy()
 	s.Policy.Hosts[0].BMC = nil

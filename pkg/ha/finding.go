@@ -55,6 +55,10 @@ func (s Status) Gravity() int {
 	return 0
 }
 
+// Idle reports whether the check had nothing to look at: it is skipped, and not because of
+// another finding.
+func (f Finding) Idle() bool { return f.Status == Skip && f.Because == "" }
+
 // Muted reports whether the finding is to be passed over. A FAIL or an UNKNOWN never is: a
 // mute silences the messenger, not the verdict.
 func (f Finding) Muted() bool {
