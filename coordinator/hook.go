@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,6 +58,8 @@ func (c *Coordinator) aside(o ha.Operation, s ha.Snapshot) planner.Aside {
 	a := planner.Aside{Hook: c.config.BootstrapHook != "", HookRuns: c.hooks.runs(o.ID)}
 	if o.Kind == ha.OperationBootstrap {
 		a.Unready, a.Accepted = check.Blockers(s, nil, o.Options.Accept)
+		// On blank nodes there are no guests yet. A target without one is left out, and said.
+		a.Unready = slices.DeleteFunc(a.Unready, func(b ha.Blocker) bool { return b.Code == check.TargetNotFound })
 	}
 	return a
 }

@@ -76,9 +76,10 @@ unchanged of everything that is as it should be.
 
 Before targets are registered it asks whether HA is ready, by the minimum profile; a check
 that fails or could not look stops it, unless --accept CODE names it, which is recorded.
+Targets without a guest are left out and named; what the hook made is registered after it.
 
-Exit codes: 0 everything is as declared, 1 failed, 3 refused, 4 the deadline passed, 130 no
-longer following.`,
+Exit codes: 0 everything is as declared, 1 failed, 3 refused, or something could not be
+registered, such as a target without a guest, 4 the deadline passed, 130 no longer following.`,
 		Example: `  psw bootstrap --dry-run
   psw bootstrap --yes`,
 		Args: noArguments,

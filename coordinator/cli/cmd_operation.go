@@ -197,7 +197,7 @@ func (a *app) operationWatchCommand() *cobra.Command {
 		Long: `Follow the newest operation, or the one of that ID, until it is over. Ctrl-C stops
 following only.
 
-Exit codes: 0 it is done, 1 it failed or was given up, 3 an apply left something out, 130 no longer following.`,
+Exit codes: 0 it is done, 1 it failed or was given up, 3 something was left out, 130 no longer following.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var f operationFollowing

@@ -105,7 +105,7 @@ func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
 	if o.Outcome == ha.OperationDone || o.Outcome == ha.OperationCancelled && f.cancelled {
 		code = exitDone
 	}
-	out := leftOut(o)
+	out := o.LeftOut()
 	if len(out) > 0 {
 		code = exitRefused
 	}
@@ -123,25 +123,14 @@ func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
 		return nil
 	}
 	if len(out) > 0 {
-		return exit(code, "%s could not be registered, and nothing protects what is named here; the rest is as declared:\n  %s",
-			count(len(out), "item"), strings.Join(out, "\n  "))
+		lines := make([]string, len(out))
+		for k, st := range out {
+			lines[k] = strings.TrimPrefix(st.Key, ha.LeftOutPrefix) + ": " + st.Note
+		}
+		return exit(code, "%s could not be registered as declared, and HA may not protect what is named here; the rest is as declared:\n  %s\nonce that is mended: %s",
+			count(len(out), "item"), strings.Join(lines, "\n  "), a.command("ha apply", ""))
 	}
 	return exit(code, "%s of %s: %s: %s", o.Kind.Command(), o.Subject(), o.Outcome, o.Reason)
-}
-
-// leftOut is what an apply that went well could not register, most often because there is
-// no such guest. To whoever asked for protection that is no success.
-func leftOut(o ha.Operation) []string {
-	if o.Kind != ha.OperationApply || o.Outcome != ha.OperationDone {
-		return nil
-	}
-	var out []string
-	for _, st := range o.Steps {
-		if st.State == ha.StepSkipped {
-			out = append(out, st.Key+": "+st.Note)
-		}
-	}
-	return out
 }
 
 func (a *app) lateOperation(v ha.OperationView) error {

@@ -98,9 +98,9 @@ func (w *world) orGiveUp(o ha.Operation, p ha.Plan) (ha.Operation, ha.Plan) {
 // leaveOut is a step for everything that cannot be registered yet.
 func (w *world) leaveOut(o *ha.Operation, r *registration) {
 	for _, wait := range r.waits.Waits {
-		st := stepOf(o, wait.Subject)
+		st := stepOf(o, ha.LeftOutPrefix+wait.Subject)
 		st.State, st.Ended = ha.StepSkipped, w.At
-		st.Text, st.Note = "not registered", wait.Reason+"; "+wait.Fix
+		st.Text, st.Note = st.Key, wait.Reason+"; "+wait.Fix
 	}
 }
 

@@ -14,8 +14,13 @@ import (
 // it before that.
 const hookPatience = 31 * time.Minute
 
-// coreApps is the key of the last leg.
-const coreApps = "core apps"
+// Keys of legs.
+const (
+	readiness = "readiness"
+	coreApps  = "core apps"
+	// readinessAgain and what follows it is only for targets that did not exist before.
+	readinessAgain = "readiness with the core apps"
+)
 
 // bootstrap is cluster, shared storage, registration and the hook for core apps, in this
 // order. unready are the checks that forbid registration, which is asked when its turn
@@ -43,14 +48,37 @@ type Aside struct {
 func PreviewBootstrap(o ha.Operation, s ha.Snapshot, a Aside) ha.OperationPreview {
 	w := newWorld(s)
 	a.Unready, a.Accepted = nil, nil // it is asked when its turn has come
-	return w.previewJourney(o, slices.Concat(w.clusterGates(), w.joinGates(), w.storageGate()), func(j *journey) { j.bootstrap(a) })
+	return w.previewJourney(o, slices.Concat(w.clusterGates(), w.joinGates(), w.storageGate()), func(j *journey) {
+		j.bootstrap(a)
+		switch names := j.absent(); {
+		case names == "":
+		case a.Hook:
+			j.notice("not there yet, to be made by the core apps and registered after that: %s", names)
+		default:
+			j.notice("not there yet, so that they are left out: %s; once they exist: `psw ha apply`", names)
+		}
+	})
 }
 
 func (j *journey) bootstrap(a Aside) {
 	j.cluster()
 	j.storage()
-	j.ready(a)
-	j.registered()
+	begun := j.doing(coreApps) || j.done(coreApps)
+	if begun {
+		j.keep(readiness) // it was asked when its turn had come
+	} else {
+		j.ready(readiness, "HA is ready, by the minimum profile", a)
+		j.registered(a)
+	}
+	j.apps(a)
+	if j.done(coreApps) && !j.pending && j.failed == "" {
+		j.brought(a)
+	}
+}
+
+// apps is the leg of the hook. What it made is looked at in a reading that began after it
+// had ended.
+func (j *journey) apps(a Aside) {
 	l := leg{key: coreApps, text: "deploy the core apps", word: true, patience: hookPatience, tries: 2,
 		action: ha.RunHook{Project: j.Policy.Project, Nodes: j.Policy.Cluster.Nodes, Storage: storageName}}
 	if !a.Hook {
@@ -59,15 +87,62 @@ func (j *journey) bootstrap(a Aside) {
 	if !a.HookRuns {
 		l.patience = time.Nanosecond
 	}
+	if st, _ := j.o.Step(coreApps); st.State == ha.StepDoing && st.Answered.After(st.Asked) && !j.Inventory.At.After(st.Answered) {
+		j.keep(coreApps)
+		j.plan.Wait(coreApps, "deployed; looking at what they brought")
+		return
+	}
 	j.step(l)
+}
+
+// brought registers the targets that the core apps brought into being, once HA has been
+// found ready with them.
+func (j *journey) brought(a Aside) {
+	if why, fix := j.unreadable(); why != "" {
+		j.step(leg{key: "registration", text: "register what the core apps brought", wait: why, fix: fix})
+		return
+	}
+	due := 0
+	for _, deeds := range j.registration().deeds {
+		due += len(deeds)
+	}
+	if _, asked := j.o.Step(readinessAgain); asked || due > 0 {
+		j.ready(readinessAgain, "HA is ready with what the core apps brought, by the minimum profile", a)
+	}
+	if !j.pending && j.failed == "" {
+		j.register(true)
+	}
+}
+
+// keep states a leg that stays as it is.
+func (j *journey) keep(key string) {
+	j.stated[key] = true
+	j.after(stepOf(j.o, key))
+}
+
+func (j *journey) done(key string) bool {
+	st, ok := j.o.Step(key)
+	return ok && st.State == ha.StepDone
+}
+
+// absent are the targets that are to be protected and have no guest, in words; "" if there
+// is none.
+func (w *world) absent() string {
+	var names []string
+	for _, t := range w.Policy.Targets {
+		if _, err := w.GuestOf(t); t.HA && t.Type != ha.TargetBare && ha.KindOf(err) == ha.NotFound {
+			names = append(names, t.Name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // ready is the leg that asks the readiness verdict. Some checks need a moment to see what
 // was just made, so that it waits before it refuses. What was accepted is said by the leg,
 // and so by the journal.
-func (j *journey) ready(a Aside) {
+func (j *journey) ready(key, text string, a Aside) {
 	unready := a.Unready
-	l := leg{key: "readiness", text: "HA is ready, by the minimum profile", reached: len(unready) == 0, patience: storagePatience}
+	l := leg{key: key, text: text, reached: len(unready) == 0, patience: storagePatience}
 	if st, _ := j.o.Step(l.key); len(unready) > 0 && !st.Asked.IsZero() && j.At.Sub(st.Asked) > l.patience {
 		lines := make([]string, len(unready))
 		for k, b := range unready {
@@ -105,33 +180,42 @@ func (j *journey) doingNothing(key string) bool {
 }
 
 // registered is a leg for each line of the registration, some at a time.
-func (j *journey) registered() {
+func (j *journey) registered(a Aside) {
+	const text = "register every target with ha: true"
 	if j.pending || j.failed != "" {
-		l := leg{key: "registration", text: "register every target with ha: true"}
-		j.step(l)
+		j.step(leg{key: "registration", text: text})
 		return
 	}
 	if why, fix := j.unreadable(); why != "" {
-		j.step(leg{key: "registration", text: "register every target with ha: true", wait: why, fix: fix})
+		j.step(leg{key: "registration", text: text, wait: why, fix: fix})
 		return
 	}
+	j.register(!a.Hook)
+	if k := slices.IndexFunc(j.o.Steps, func(st ha.OperationStep) bool { return st.Key == coreApps }); k >= 0 {
+		last := j.o.Steps[k] // what came of it is kept
+		j.o.Steps = append(slices.Delete(j.o.Steps, k, k+1), last)
+	}
+}
+
+// register brings the registration one tick further. final: what cannot be registered then
+// is left out, and said.
+func (j *journey) register(final bool) {
+	j.o.Steps = slices.DeleteFunc(j.o.Steps, func(st ha.OperationStep) bool { return st.Key == "registration" && !j.stated[st.Key] })
 	mine := func(st ha.OperationStep) bool { return j.stated[st.Key] || st.Key == coreApps }
 	part := *j.o
-	part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return mine(st) || st.Key == "registration" })
+	part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), mine)
 	p, r, over := j.applySteps(&part)
-	if over {
+	if over && final {
 		j.leaveOut(&part, r)
 	}
 	j.plan.Waits = append(j.plan.Waits, p.Waits...)
-	if !j.o.Cancelling && !j.late(*j.o) {
-		j.plan.Actions = append(j.plan.Actions, p.Actions...)
+	if j.o.Cancelling || j.late(*j.o) {
+		part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), mine)
 	} else {
-		part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return mine(st) || st.Key == "registration" })
+		j.plan.Actions = append(j.plan.Actions, p.Actions...)
 	}
-	legs := slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return !j.stated[st.Key] })
-	last := slices.DeleteFunc(slices.Clone(j.o.Steps), func(st ha.OperationStep) bool { return st.Key != coreApps })
-	j.o.Steps = slices.Concat(legs, part.Steps, last) // the last leg is stated later, and what came of it is kept
-	for k := range part.Steps {
-		j.after(&part.Steps[k])
+	for _, st := range part.Steps {
+		*stepOf(j.o, st.Key) = st
+		j.after(&st)
 	}
 }

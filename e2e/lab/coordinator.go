@@ -42,6 +42,13 @@ func (l *Lab) startCoordinator(ctx context.Context) error {
 		"PSW_HA_GOSSIP_PEERS="+l.gossipPeers("coordinator"),
 		"PSW_HA_GOSSIP_PRESET=local",
 	)
+	if l.options.PSWLab != "" {
+		hook := l.dir("core-apps")
+		if err := os.WriteFile(hook, fmt.Appendf(nil, "#!/bin/sh\nexec '%s' --dir '%s' deploy\n", l.options.PSWLab, l.options.Dir), 0o700); err != nil { //nolint:gosec // it is to be run
+			return fmt.Errorf("cannot write the hook for the core apps: %w", err)
+		}
+		env = append(env, "PSW_HA_BOOTSTRAP_HOOK="+hook)
+	}
 	none := l.dir("none.env")
 	if err := os.WriteFile(none, nil, 0o600); err != nil {
 		return err

@@ -38,6 +38,9 @@ type Options struct {
 	Nodes int
 	// Coordinator is the psw-coordinator binary.
 	Coordinator string
+	// PSWLab is the psw-lab binary. If it is named, the core apps of a bootstrap are that the
+	// declared targets are deployed.
+	PSWLab string
 	// Restart starts the coordinator again when it dies, as systemd would.
 	Restart bool
 	// Environ is the environment of the lab's child processes.

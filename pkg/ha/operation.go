@@ -2,6 +2,7 @@ package ha
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -107,6 +108,22 @@ func (o Operation) Step(key string) (OperationStep, bool) {
 		return OperationStep{}, false
 	}
 	return o.Steps[k], true
+}
+
+// LeftOutPrefix begins the key of a step for what could not be registered yet, most often
+// because its guest does not exist. What follows is its target, resource or rule.
+const LeftOutPrefix = "left out: "
+
+// LeftOut returns the steps for what an operation that ended well could not register. To
+// whoever asked for protection that is no success.
+func (o Operation) LeftOut() []OperationStep {
+	var out []OperationStep
+	for _, st := range o.Steps {
+		if o.Outcome == OperationDone && st.State == StepSkipped && strings.HasPrefix(st.Key, LeftOutPrefix) {
+			out = append(out, st)
+		}
+	}
+	return out
 }
 
 // OperationStep is one part of an operation.

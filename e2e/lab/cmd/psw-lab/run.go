@@ -99,11 +99,16 @@ func start(ctx context.Context, s settings, restart bool, stderr io.Writer) (*la
 	if err != nil {
 		return nil, err
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
 	log := slog.New(slog.DiscardHandler)
 	if s.verbose {
 		log = slog.New(slog.NewTextHandler(stderr, nil))
 	}
-	return lab.Start(ctx, lab.Options{Project: s.project, Dir: dir, Speed: s.speed, Blank: s.blank, Nodes: s.nodes, Coordinator: coordinator, Restart: restart, Log: log, Environ: os.Environ(),
+	return lab.Start(ctx, lab.Options{Project: s.project, Dir: dir, Speed: s.speed, Blank: s.blank, Nodes: s.nodes, Coordinator: coordinator, PSWLab: self, Restart: restart,
+		Log: log, Environ: os.Environ(),
 		Notify: func(format string, args ...any) { fmt.Fprintf(stderr, "lab: "+format+"\n", args...) }})
 }
 
@@ -160,7 +165,7 @@ func serveBlank(ctx context.Context, s settings, l *lab.Lab, psw, self string, s
 	fmt.Fprintf(stdout, `%[1]d freshly installed nodes run, %[2]gx as fast as real ones. In another terminal:
 
   %[3]s -C %[4]s bootstrap
-  %[5]s --dir %[6]s deploy               creates the declared targets; then psw ha apply protects them
+  %[5]s --dir %[6]s deploy               creates targets you declare later; then psw ha apply protects them
   %[5]s --dir %[6]s add-node node%[7]d       one more machine; declare it in network.yml, then psw node cluster
 
 Logs are in %[6]s. Ctrl-C ends the lab.
