@@ -96,9 +96,14 @@ func Join(ctx context.Context, c Config) (*Gossip, error) {
 	}
 	conf.Name = g.self.instance
 	conf.Delegate, conf.Events, conf.Alive = g.self, g.table, g.table
+	if conf.Transport == nil {
+		if conf.Transport, err = listen(conf.BindAddr, conf.BindPort, c.Log); err != nil {
+			return nil, ha.Errorf(ha.Unavailable, "cannot listen for gossip at %s: %w", c.Bind, err)
+		}
+	}
 	g.list, err = memberlist.Create(conf)
 	if err != nil {
-		return nil, ha.Errorf(ha.Unavailable, "cannot listen for gossip at %s: %w", c.Bind, err)
+		return nil, errors.Join(ha.Errorf(ha.Unavailable, "cannot take part in gossip at %s: %w", c.Bind, err), conf.Transport.Shutdown())
 	}
 	ctx, g.stop = context.WithCancel(ctx)
 	go g.every(ctx, p.rejoin, g.rejoin)
@@ -138,7 +143,8 @@ func (c Config) memberlist() (*memberlist.Config, pace, error) {
 		}
 	}
 	conf.SecretKey = c.Key
-	conf.Label = "psw-ha" // other memberlists that come to our port are not listened to
+	conf.EnableCompression = false // of messages of a hundred bytes: ten kilobytes of garbage each, for nothing
+	conf.Label = "psw-ha"          // other memberlists that come to our port are not listened to
 	conf.Logger = log.New(noise{c.Log}, "", 0)
 	conf.Transport = c.transport
 	return conf, p, nil

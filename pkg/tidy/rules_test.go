@@ -125,6 +125,7 @@ var homes = []home{
 	{"github.com/luthermonson/go-proxmox", []string{"coordinator/pve"}},
 	{"go.etcd.io/bbolt", []string{"coordinator/store"}},
 	{"github.com/hashicorp/memberlist", []string{"pkg/gossip"}},
+	{"github.com/hashicorp/go-sockaddr", []string{"pkg/gossip"}}, // memberlist's own
 	{"google.golang.org/grpc", []string{"pkg/rpc", "proto/psw/ha/v1"}},
 	{"google.golang.org/protobuf", []string{"pkg/rpc", "proto/psw/ha/v1"}},
 	{"google.golang.org/genproto/googleapis/rpc", []string{"pkg/rpc", "proto/psw/ha/v1"}},
