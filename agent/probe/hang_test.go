@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,27 @@ func TestHungMountCostsOnlyItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The worst moment for a server to go is just after it was asked. It is in the report after
+// that one, and that is out in under two intervals.
+func TestHungMountIsReportedInUnderTwoIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone atomic.Bool
+		host := newSick(load(t, "busy.pve1"), func(what string) bool { return gone.Load() && what == "/mnt/pve/nas" })
+		defer close(host.healed)
+		prober := New(host, "pve1")
+		if nas := mountOf(t, prober.Look(t.Context()), "/mnt/pve/nas"); !nas.Answering {
+			t.Fatalf("before: %+v", nas)
+		}
+		gone.Store(true)
+		went := time.Now()
+		time.Sleep(ha.ReportInterval)
+		nas := mountOf(t, prober.Look(t.Context()), "/mnt/pve/nas")
+		if out := time.Since(went); nas.Answering || nas.Stuck == 0 || out >= 2*ha.ReportInterval {
+			t.Errorf("reported after %s, two intervals are %s: %+v", out, 2*ha.ReportInterval, nas)
+		}
+	})
 }
 
 func TestMountThatCouldNotBeAskedIsUnknown(t *testing.T) {

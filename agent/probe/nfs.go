@@ -16,8 +16,10 @@ import (
 const (
 	// statfsMax is how long a mount may take to answer. A healthy server answers in
 	// milliseconds, a busy NAS waking its disks in a few seconds; a soft mount whose
-	// server is gone gives up after 6 s at the earliest, a hard one never.
-	statfsMax = 5 * time.Second
+	// server is gone gives up after 6 s at the earliest, a hard one never. It is less than
+	// ha.ReportInterval: a server that goes just after it was asked is reported, by the
+	// round after that, in under two intervals.
+	statfsMax = 4500 * time.Millisecond
 	// stuckWait is how long a mount is waited for that did not answer last time. It is
 	// still asked with all of statfsMax, but behind the round's back: a dead server costs
 	// one slow report, not every report.

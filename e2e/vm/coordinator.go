@@ -42,7 +42,7 @@ const (
 // policy is what the lab's network.yml would declare.
 func policy() *ha.Policy {
 	p := &ha.Policy{Project: "lab", Cluster: ha.ClusterPolicy{Name: "lab",
-		Storage: &ha.SharedStorage{Type: "nfs", Server: nasAddress, Export: "/export", Mount: "/mnt/shared"}}}
+		Storage: &ha.SharedStorage{Type: "nfs", Server: nasAddress, Export: "/export", Mount: sharedPath}}}
 	for _, n := range nodeNames {
 		p.Cluster.Nodes = append(p.Cluster.Nodes, ha.NodeName(n))
 	}
@@ -54,7 +54,7 @@ func simulated() *pvesim.Cluster {
 	s := pvesim.Spec{Name: "lab", Tokens: []pvesim.TokenSpec{{User: tokenUser, ID: tokenName, Secret: tokenSecret}},
 		Storages: []pvesim.StorageSpec{
 			{ID: "local", Type: "dir", Content: []string{"iso", "vztmpl", "backup"}, Path: "/var/lib/vz"},
-			{ID: "shared", Type: "nfs", Server: nasAddress, Export: "/export", Path: "/mnt/shared", Content: []string{"images", "rootdir"}, Size: 1 << 40},
+			{ID: Storage, Type: "nfs", Server: nasAddress, Export: "/export", Path: sharedPath, Content: []string{"images", "rootdir"}, Size: 1 << 40},
 		}}
 	for k, n := range nodeNames {
 		s.Nodes = append(s.Nodes, pvesim.NodeSpec{Name: n, Address: fmt.Sprintf("10.10.0.%d", k+1)})
@@ -64,6 +64,9 @@ func simulated() *pvesim.Cluster {
 
 // startConductor starts a coordinator that knows nothing yet.
 func (r *Rig) startConductor(ctx context.Context, dir string) (_ *conductor, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	c := &conductor{log: filepath.Join(dir, "coordinator.log")}
 	defer func() {
 		if err != nil {

@@ -45,12 +45,13 @@ func (b builder) build(ctx context.Context) (image, error) {
 	}
 	began := time.Now()
 	for _, part := range []struct {
-		what, dir string
-		make      func(ctx context.Context, base, dir string) error
-	}{{"base", base, b.makeBase}, {"image", dir, b.makeImage}} {
+		what, dir, about string
+		make             func(ctx context.Context, base, dir string) error
+	}{{"base", base, "one or two minutes, once", b.makeBase}, {"image", dir, "a few seconds", b.makeImage}} {
 		if _, err := os.Stat(part.dir); err == nil {
 			continue
 		}
+		b.log("making the machines' %s of Debian packages (%s)", part.what, part.about)
 		// Made beside its place and moved there when it is whole: an interrupted build
 		// leaves nothing that looks like one.
 		making := part.dir + ".making"
@@ -63,7 +64,7 @@ func (b builder) build(ctx context.Context) (image, error) {
 		if err := os.Rename(making, part.dir); err != nil {
 			return img, err
 		}
-		b.log("%s made from Debian packages, %.1f s since the beginning", part.what, time.Since(began).Seconds())
+		b.log("%s made, %.1f s since the beginning", part.what, time.Since(began).Seconds())
 	}
 	return img, b.sweep(base, dir)
 }

@@ -20,59 +20,6 @@ type Lab struct {
 	c   *conductor
 }
 
-// Start gives a story a fresh cluster that is whole, with agents on the nodes it names,
-// which have reported to a fresh coordinator. It ends with the story. An agent that nobody
-// looks at is left out: without KVM it costs a third of a core.
-func Start(t testing.TB, r *Rig, agents ...string) *Lab {
-	t.Helper()
-	l := &Lab{t: t, rig: r}
-	began := time.Now()
-	dir := t.TempDir()
-	t.Cleanup(func() {
-		if t.Failed() {
-			l.tellWhy()
-		}
-		r.kill()
-		if l.c != nil {
-			l.c.end()
-		}
-	})
-	l.must(r.restore(t.Context()))
-	restored := time.Since(began)
-	if len(agents) > 0 {
-		var err error
-		l.c, err = r.startConductor(t.Context(), dir)
-		l.must(err)
-	}
-	// One after the other: a beginning costs most.
-	for _, name := range agents {
-		l.must(l.Node(name).m.startAgent(t.Context()))
-		l.Await("the agent of "+name+" reports", time.Minute, func(v View) string {
-			if _, ok := v.Report(name); !ok {
-				return name + " has not reported"
-			}
-			return ""
-		})
-	}
-	t.Logf("%6.1f s  machines restored; %.1f s to the beginning of the story", restored.Seconds(), time.Since(began).Seconds())
-	return l
-}
-
-// startAgent starts the node's agent by its packaged unit. The settings are written to
-// the host's folder as well, so that a machine that is reset begins with them.
-func (m *machine) startAgent(ctx context.Context) error {
-	settings := agentSettings(m.id)
-	err := replace(m.dir+"/share/"+m.name+"/root/etc/psw-ha/agent.env", []byte(settings), 0o600)
-	if err != nil {
-		return err
-	}
-	if err := m.put(ctx, "/etc/psw-ha/agent.env", settings); err != nil {
-		return err
-	}
-	_, err = m.run(ctx, "systemctl start --no-block psw-agent")
-	return err
-}
-
 // tellWhy prints what one wants to read of a story that failed.
 func (l *Lab) tellWhy() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -127,10 +74,9 @@ func (v View) Link(node, peer string, number int) (ha.Link, bool) {
 	return r.Corosync.Links[k], true
 }
 
-// Mount is the shared storage as a node reports it.
-func (v View) Mount(node string) (ha.Mount, bool) {
-	r, _ := v.Report(node)
-	k := slices.IndexFunc(r.Mounts, func(m ha.Mount) bool { return m.Path == "/mnt/shared" })
+// SharedMount is the shared storage as a report has it.
+func SharedMount(r ha.Report) (ha.Mount, bool) {
+	k := slices.IndexFunc(r.Mounts, func(m ha.Mount) bool { return m.Path == sharedPath })
 	if k < 0 {
 		return ha.Mount{}, false
 	}

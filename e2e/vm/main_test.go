@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/casaeureka/psw-ha/e2e/vm"
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -27,6 +28,12 @@ var rig *vm.Rig
 func start(t *testing.T, agents ...string) *vm.Lab {
 	t.Helper()
 	return vm.Start(t, rig, agents...)
+}
+
+// share begins a story that leaves the cluster as it finds it, so that others can have it.
+func share(t *testing.T, agents ...string) *vm.Lab {
+	t.Helper()
+	return vm.Share(t, rig, agents...)
 }
 
 func TestMain(m *testing.M) {
@@ -55,16 +62,20 @@ func withLab(ctx context.Context, m *testing.M) (int, error) {
 		if rig, err = vm.Open(ctx, o, os.Environ()); err != nil {
 			return 1, err
 		}
-		return m.Run(), nil
+		code := m.Run()
+		fmt.Print(rig.Summary())
+		return code, nil
 	}
 	if os.Geteuid() != 0 {
 		return 1, errors.New("it makes namespaces and network interfaces, and needs root")
 	}
+	began := time.Now()
 	held, err := vm.Prepare(ctx, o)
 	if err != nil {
 		return 1, err
 	}
 	defer held.Close()
+	defer func() { o.Log("%s in all; what ran in the machines' sandbox ended with it", time.Since(began).Round(time.Second)) }()
 	self, err := os.Executable()
 	if err != nil {
 		return 1, err

@@ -44,6 +44,12 @@ func (n *NAS) Unexport() { n.l.t.Helper(); n.Run("exportfs -ua && exportfs -f") 
 // Export ends Unexport.
 func (n *NAS) Export() { n.l.t.Helper(); n.Run("exportfs -ra && exportfs -f") }
 
+// AddExport has it export one more folder, besides the shared storage's.
+func (n *NAS) AddExport(name string) {
+	n.l.t.Helper()
+	n.Run("mkdir -p /nfsroot/" + name + "; exportfs -o rw,sync,no_subtree_check,no_root_squash,insecure,fsid=2 10.10.2.0/24:/" + name + " && exportfs -f")
+}
+
 // Try runs a shell script on the server and returns what it prints and its exit code.
 func (n *NAS) Try(script string) (out string, code int) {
 	n.l.t.Helper()

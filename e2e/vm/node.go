@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -72,6 +73,19 @@ func (n *Node) cable(number int, up bool) {
 	n.l.must(n.m.qmp.run(n.l.t.Context(), "set_link", map[string]any{"name": fmt.Sprintf("eth%d", number), "up": up}))
 }
 
+// Unmount takes whatever is mounted on the shared storage's path away. Somebody may be in
+// the middle of looking at it.
+func (n *Node) Unmount() {
+	n.l.t.Helper()
+	n.Run("for try in 1 2 3 4 5 6 7 8 9; do mountpoint -q " + sharedPath + " || exit 0; umount " + sharedPath + " || sleep 0.5; done; exit 1")
+}
+
+// Mount mounts the shared storage, as Proxmox would; options are besides its own.
+func (n *Node) Mount(options ...string) {
+	n.l.t.Helper()
+	n.Run("/usr/lib/lab/mount-shared " + strings.Join(options, ","))
+}
+
 // Arm has the stand-in of pve-ha-lrm hold the watchdog, as Proxmox's does once the node has
 // HA guests: from now on a node without quorum is reset.
 func (n *Node) Arm() { n.l.t.Helper(); n.Run("touch /run/lab-armed") }
@@ -81,6 +95,14 @@ func (n *Node) FreezeCorosync() { n.l.t.Helper(); n.Run("pkill -STOP -x corosync
 
 // ThawCorosync ends FreezeCorosync.
 func (n *Node) ThawCorosync() { n.l.t.Helper(); n.Run("pkill -CONT -x corosync") }
+
+// Clock is what the node's own clock says.
+func (n *Node) Clock() time.Time {
+	n.l.t.Helper()
+	seconds, err := strconv.ParseFloat(n.Run("date +%s.%N"), 64)
+	n.l.must(err)
+	return time.UnixMicro(int64(seconds * 1e6))
+}
 
 // SkewClock sets the node's clock wrong.
 func (n *Node) SkewClock(by time.Duration) {

@@ -64,6 +64,7 @@ func agentSettings(id int) string {
 		"PSW_HA_GOSSIP_BIND=" + storageAddress(id) + ":" + gossipPort,
 		"PSW_HA_GOSSIP_KEY_FILE=/etc/psw-ha/gossip.key",
 		"PSW_HA_GOSSIP_PEERS=" + strings.Join(peers, ","),
+		"PSW_HA_WRITE_EVERY=10s", // as often as it may; a story waits for it
 	}, "\n") + "\n"
 }
 

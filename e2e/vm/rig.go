@@ -57,6 +57,7 @@ func (o Options) builder() (builder, error) {
 // buildPrograms builds ours: static, as they are shipped.
 func (o Options) buildPrograms(ctx context.Context) error {
 	began := time.Now()
+	o.Log("building the programs that run in the machines")
 	bin := filepath.Join(o.Cache, "bin") + string(filepath.Separator)
 	err := run(ctx, o.Source, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", bin,
 		"./agent/cmd/psw-agent", "./coordinator/cmd/psw-coordinator", "./e2e/vm/cmd/lab-standin")
@@ -78,6 +79,13 @@ type Rig struct {
 	kept string
 	// environ is for child processes.
 	environ []string
+
+	// now is the cluster that runs, if one does; coordinators are those started so far.
+	now          *running
+	coordinators int
+	// stories are those told so far; cold is what making the first cluster took of them.
+	stories []told
+	cold    time.Duration
 }
 
 // Open puts the rig together. It is called in a Sandbox, after Prepare outside.
@@ -163,6 +171,7 @@ const diskSize = 256 << 20
 // mounted and Proxmox's stand-ins at work.
 func (r *Rig) boot(ctx context.Context) error {
 	began := time.Now()
+	r.o.Log("booting four machines cold (a minute; once, their state is kept)")
 	if err := r.provision(); err != nil {
 		return err
 	}
@@ -232,12 +241,14 @@ func (r *Rig) save(ctx context.Context) error {
 // membership change and no NFS error, only the clock is behind, and is set.
 func (r *Rig) restore(ctx context.Context) error {
 	if _, err := os.Stat(r.kept); err != nil {
+		began := time.Now()
 		if err := r.boot(ctx); err != nil {
 			return err
 		}
 		if err := r.save(ctx); err != nil {
 			return err
 		}
+		r.cold = time.Since(began)
 	}
 	if err := run(ctx, r.dir, "rm", "-rf", "share", "tls", "nas.disk"); err != nil {
 		return err

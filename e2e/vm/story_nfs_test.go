@@ -5,6 +5,7 @@ package vm_test
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // ever. The agent says so in its next report or the one after it, goes on reporting
 // everything else, and its children do not pile up.
 func TestTheNFSServerFreezes(t *testing.T) {
-	lab := start(t, "pve1")
+	lab := share(t, "pve1")
 	nfsStory(t, lab, lab.NAS().Freeze, lab.NAS().Thaw, func(m ha.Mount) string {
 		if m.Answering || m.Stuck == 0 {
 			return fmt.Sprintf("answering %t, stuck for %s", m.Answering, m.Stuck)
@@ -28,7 +29,7 @@ func TestTheNFSServerFreezes(t *testing.T) {
 
 // The NFS service stops, and connections are refused: to a hard mount that is the same.
 func TestTheNFSServiceStops(t *testing.T) {
-	lab := start(t, "pve1")
+	lab := share(t, "pve1")
 	nfsStory(t, lab, lab.NAS().StopNFS, lab.NAS().StartNFS, func(m ha.Mount) string {
 		if m.Answering || m.Stuck == 0 {
 			return fmt.Sprintf("answering %t, stuck for %s", m.Answering, m.Stuck)
@@ -39,7 +40,7 @@ func TestTheNFSServiceStops(t *testing.T) {
 
 // The export is withdrawn: the server answers, with a refusal, and the report has its words.
 func TestTheExportIsWithdrawn(t *testing.T) {
-	lab := start(t, "pve1")
+	lab := share(t, "pve1")
 	nfsStory(t, lab, lab.NAS().Unexport, lab.NAS().Export, func(m ha.Mount) string {
 		if m.Answering || m.Error == "" {
 			return fmt.Sprintf("answering %t, error %q, stuck for %s", m.Answering, m.Error, m.Stuck)
@@ -52,16 +53,13 @@ func TestTheExportIsWithdrawn(t *testing.T) {
 func nfsStory(t *testing.T, lab *vm.Lab, break_, fix func(), broken func(ha.Mount) string) {
 	t.Helper()
 	break_()
-	took := lab.Await("pve1 reports it", time.Minute, func(v View) string {
-		m, ok := v.Mount("pve1")
+	lab.AwaitInTwoReports(lab.Node("pve1"), "it", 30*time.Second, func(r ha.Report) string {
+		m, ok := vm.SharedMount(r)
 		if !ok {
-			return "pve1 does not see the mount"
+			return "the shared storage is not among its mounts"
 		}
 		return broken(m)
 	})
-	if took > 2*ha.ReportInterval {
-		t.Logf("          that is more than two intervals (%s): the machine this runs on is loaded", 2*ha.ReportInterval)
-	}
 	lab.AwaitFinding(check.NFSNotAnswering, "pve1", ha.Fail, 10*time.Second)
 	keepsReporting(t, lab, "pve1", func(r ha.Report) string {
 		if r.System.Uptime == 0 || !r.Watchdog.MuxRunning || !r.HA.LRMRunning {
@@ -127,13 +125,29 @@ func agentsWeight(t *testing.T, lab *vm.Lab, node string) (children, threads int
 	return count("pgrep -c -P " + pid + " || true"), count("ls /proc/" + pid + "/task | wc -l")
 }
 
-// The mount is gone, and the folder below it is there: writes would land on the root disk.
-// The report has no mount, and the judge says what that means.
-func TestTheStorageIsNotMounted(t *testing.T) {
-	lab := start(t, "pve2")
-	pve2 := lab.Node("pve2")
-	pve2.Run("umount /mnt/shared")
-	lab.AwaitFinding(check.NFSNotMounted, "pve2", ha.Fail, time.Minute)
-	pve2.Run("/usr/lib/lab/mount-shared")
-	lab.AwaitFinding(check.NFSNotMounted, "pve2", ha.Pass, time.Minute)
+// The server is well, and nobody can write: a report that asked only whether it answers
+// would call it well. The agent writes a file and reads it back, and says what it was told.
+func TestTheStorageCannotBeWritten(t *testing.T) {
+	lab := share(t, "pve1")
+	nas := lab.NAS()
+	for _, cause := range []struct {
+		name, break_, fix, words string
+	}{
+		{"the export is made read-only", "exportfs -o ro,sync,no_subtree_check,no_root_squash,insecure,fsid=1 10.10.2.0/24:/export", "exportfs -ra", "read-only file system"},
+		{"the server's file system turns read-only, as after an error of its disk", "mount -o remount,ro /nfsroot", "mount -o remount,rw /nfsroot", "read-only file system"},
+		{"the storage is full", "dd if=/dev/zero of=/nfsroot/export/filler bs=1M 2>/dev/null; sync", "rm /nfsroot/export/filler; sync", "no space left"},
+	} {
+		t.Logf("         -- %s", cause.name)
+		nas.Run(cause.break_)
+		f := lab.AwaitFinding(check.NFSWriteFailed, "pve1", ha.Fail, 30*time.Second)
+		if !strings.Contains(f.Evidence, cause.words) {
+			t.Errorf("it does not say that there is %q: %s", cause.words, f.Evidence)
+		}
+		if cause.words == "no space left" {
+			lab.AwaitFinding(check.NFSNearlyFull, "pve1", ha.Warn, 10*time.Second)
+		}
+		lab.AwaitFinding(check.NFSNotAnswering, "pve1", ha.Pass, 5*time.Second)
+		nas.Run(cause.fix)
+		lab.AwaitFinding(check.NFSWriteFailed, "pve1", ha.Pass, 30*time.Second)
+	}
 }

@@ -13,6 +13,22 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
+// A clock that is wrong is found, whichever way, and reports are as fresh as they are.
+func TestAClockThatIsWrong(t *testing.T) {
+	lab := share(t, "pve1")
+	pve1 := lab.Node("pve1")
+	for _, skew := range []time.Duration{-time.Hour, 40 * time.Second} {
+		pve1.SkewClock(skew)
+		f := lab.AwaitFinding(check.ClockSkew, "pve1", ha.Warn, time.Minute)
+		if !strings.Contains(f.Evidence, "off") {
+			t.Errorf("with the clock %s off: %s", skew, f.Evidence)
+		}
+		lab.AwaitFinding(check.AgentSilent, "pve1", ha.Pass, 5*time.Second)
+	}
+	pve1.SkewClock(0)
+	lab.AwaitFinding(check.ClockSkew, "pve1", ha.Pass, time.Minute)
+}
+
 // A node that holds HA guests is cut off from corosync. It says so itself, by the network
 // that is left; the others go on without it; its watchdog, fed no longer, resets it, and it
 // comes back as another boot of the same node.
@@ -112,43 +128,4 @@ func TestANodePoweredOff(t *testing.T) {
 	for _, what := range all {
 		t.Logf("%6.1f s  %s", seen[what].Seconds(), what)
 	}
-}
-
-// Corosync is frozen: its tools hang. The agent's other facts keep coming, round after
-// round, it says what it could not see, and corosync's checks are unknown, never passed.
-func TestCorosyncFrozen(t *testing.T) {
-	lab := start(t, "pve2")
-	pve2 := lab.Node("pve2")
-	pve2.FreezeCorosync()
-	lab.Await("pve2 reports that it cannot look at corosync", time.Minute, func(v View) string {
-		if reason, failed := mustReport(t, v, "pve2").Failed(ha.ProbeCorosync); !failed || !strings.Contains(reason, "did not answer") {
-			return "corosync probe: " + reason
-		}
-		return ""
-	})
-	lab.AwaitFinding(check.NodeNotQuorate, "pve2", ha.Unknown, 10*time.Second)
-	keepsReporting(t, lab, "pve2", func(r ha.Report) string {
-		if _, failed := r.Failed(ha.ProbeNFS); failed || len(r.Mounts) != 1 || !r.Mounts[0].Answering {
-			return "NFS is not looked at"
-		}
-		return ""
-	})
-	pve2.ThawCorosync()
-	lab.Await("pve2 is back in the cluster", time.Minute, View.Whole)
-}
-
-// A clock that is wrong is found, whichever way, and reports are as fresh as they are.
-func TestAClockThatIsWrong(t *testing.T) {
-	lab := start(t, "pve1")
-	pve1 := lab.Node("pve1")
-	for _, skew := range []time.Duration{-time.Hour, 40 * time.Second} {
-		pve1.SkewClock(skew)
-		f := lab.AwaitFinding(check.ClockSkew, "pve1", ha.Warn, time.Minute)
-		if !strings.Contains(f.Evidence, "off") {
-			t.Errorf("with the clock %s off: %s", skew, f.Evidence)
-		}
-		lab.AwaitFinding(check.AgentSilent, "pve1", ha.Pass, 5*time.Second)
-	}
-	pve1.SkewClock(0)
-	lab.AwaitFinding(check.ClockSkew, "pve1", ha.Pass, time.Minute)
 }

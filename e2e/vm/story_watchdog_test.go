@@ -50,18 +50,6 @@ func TestSoftdogAgainstAHardwareWatchdog(t *testing.T) {
 	t.Logf("%6.1f s  after the panic pve2 still hangs: softdog cannot reset it", time.Since(panicked).Seconds())
 }
 
-// Two watchdogs: which of them guards the node is decided by the order of loading.
-func TestTwoWatchdogs(t *testing.T) {
-	lab := start(t, "pve1")
-	lab.Node("pve1").Run("modprobe i6300esb")
-	f := lab.AwaitFinding(check.WatchdogSeveral, "pve1", ha.Fail, time.Minute)
-	if !strings.Contains(f.Evidence, "Software Watchdog") || !strings.Contains(f.Evidence, "i6300ESB timer") {
-		t.Errorf("it does not name both: %s", f.Evidence)
-	}
-	lab.Node("pve1").Run("rmmod i6300esb")
-	lab.AwaitFinding(check.WatchdogSeveral, "pve1", ha.Pass, time.Minute)
-}
-
 // watchdog-mux dies: the watchdog it fed bites ten seconds later, and nothing can stop it.
 func TestWatchdogMuxDies(t *testing.T) {
 	lab := start(t)

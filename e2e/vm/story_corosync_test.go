@@ -4,6 +4,8 @@ package vm_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 // A switch swallows one link of a node, both ways. Both ends report it, the node stays in
 // the cluster, and nothing else is said to be wrong with it.
 func TestALinkCutBothWays(t *testing.T) {
-	lab := start(t, "pve1", "pve2")
+	lab := share(t, "pve1", "pve2")
 	pve2 := lab.Node("pve2")
 	linkStory(lab, 1, func() { pve2.CutLink(1) }, func() { pve2.MendLink(1) })
 }
@@ -23,7 +25,7 @@ func TestALinkCutBothWays(t *testing.T) {
 // The other ways in which a link of a node goes: a firewall that drops what arrives, a cable
 // that is pulled, an interface taken down.
 func TestALinkLostInOtherWays(t *testing.T) {
-	lab := start(t, "pve1", "pve2")
+	lab := share(t, "pve1", "pve2")
 	pve2 := lab.Node("pve2")
 	for _, way := range []struct {
 		name        string
@@ -62,4 +64,33 @@ func linkStory(lab *vm.Lab, link int, break_, fix func()) {
 		}
 		return v.Whole()
 	})
+}
+
+// Corosync is frozen: its tools hang. The agent's other facts keep coming, round after
+// round, it says what it could not see, and corosync's checks are unknown, never passed.
+func TestCorosyncFrozen(t *testing.T) {
+	lab := share(t, "pve1", "pve2")
+	pve2 := lab.Node("pve2")
+	pve2.FreezeCorosync()
+	lab.Await("pve2 reports that it cannot look at corosync", time.Minute, func(v View) string {
+		if reason, failed := mustReport(t, v, "pve2").Failed(ha.ProbeCorosync); !failed || !strings.Contains(reason, "did not answer") {
+			return "corosync probe: " + reason
+		}
+		return ""
+	})
+	lab.AwaitFinding(check.NodeNotQuorate, "pve2", ha.Unknown, 10*time.Second)
+	keepsReporting(t, lab, "pve2", func(r ha.Report) string {
+		if _, failed := r.Failed(ha.ProbeNFS); failed || len(r.Mounts) != 1 || !r.Mounts[0].Answering {
+			return "NFS is not looked at"
+		}
+		return ""
+	})
+	lab.Await("pve1 goes on without it", time.Minute, func(v View) string {
+		if r, _ := v.Report("pve1"); !slices.Equal(r.Corosync.Members, []int{1, 3}) || !r.Corosync.Quorate {
+			return fmt.Sprintf("pve1 sees members %v", r.Corosync.Members)
+		}
+		return ""
+	})
+	pve2.ThawCorosync()
+	lab.Await("pve2 is back in the cluster", time.Minute, View.Whole)
 }

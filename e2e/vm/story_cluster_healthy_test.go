@@ -22,13 +22,15 @@ var soundOnEveryNode = []ha.Code{
 	check.WatchdogSoftNoboot, check.WatchdogTimeoutLong,
 	check.LRMNotRunning, check.LRMStatusStale,
 	check.NFSNotMounted, check.NFSNotAnswering, check.NFSWrongSource, check.NFSReadOnly, check.NFSSoftMount, check.NFSNearlyFull,
+	check.NFSWriteFailed, check.StorageNotShareable, check.WatchdogHeld, check.WatchdogSystemd, check.PmxcfsNotMounted, check.PmxcfsReadOnly,
+	check.CorosyncConfigDiffers, check.CorosyncConfigNotRun, check.CorosyncToken, check.CRMNotRunning, check.HAUnitFailed,
 }
 
 // A cluster that is whole: real corosync with two links, a real NFS mount, softdog. Agents,
 // started by their packaged unit, report it over mutual TLS, and every check passes that a
 // machine of the lab can pass.
 func TestAHealthyCluster(t *testing.T) {
-	lab := start(t, nodes...)
+	lab := share(t, nodes...)
 	lab.Await("every check passes on every node", time.Minute, func(v View) string {
 		for _, code := range soundOnEveryNode {
 			for _, node := range nodes {
@@ -39,6 +41,10 @@ func TestAHealthyCluster(t *testing.T) {
 		}
 		return ""
 	})
+	// What a machine of the lab really lacks is found: nothing keeps its clock right.
+	for _, node := range nodes {
+		lab.AwaitFinding(check.ClockUnsynchronized, node, ha.Fail, 10*time.Second)
+	}
 	lab.Await("gossip knows all three", 30*time.Second, func(v View) string {
 		for _, node := range nodes {
 			if state := v.Member(node); state != ha.MemberAlive {
@@ -63,7 +69,7 @@ func TestAHealthyCluster(t *testing.T) {
 
 // On a machine without Proxmox, psw-agent check says so, plainly, and exits with 3.
 func TestCheckOnAMachineWithoutProxmox(t *testing.T) {
-	lab := start(t)
+	lab := share(t, nodes...)
 	lab.Watch("psw-agent check says that this is no Proxmox node, and exits with 3", time.Minute, func() string {
 		out, code := lab.NAS().Try("psw-agent check")
 		if code != 3 || !strings.Contains(out, "pve-manager is not installed: this machine is no Proxmox VE node") || !strings.Contains(out, "not ready") {
