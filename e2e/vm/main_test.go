@@ -75,7 +75,9 @@ func withLab(ctx context.Context, m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer held.Close()
-	defer func() { o.Log("%s in all; what ran in the machines' sandbox ended with it", time.Since(began).Round(time.Second)) }()
+	defer func() {
+		o.Log("%s in all; what ran in the machines' sandbox ended with it", time.Since(began).Round(time.Second))
+	}()
 	self, err := os.Executable()
 	if err != nil {
 		return 1, err
