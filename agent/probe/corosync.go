@@ -119,7 +119,7 @@ func askLinks(ctx context.Context, h Host, self int, conf corosyncConf) ([]ha.Li
 	if statsErr != nil {
 		status, err := askTool(ctx, h, parseCfgtoolStatus, "corosync-cfgtool", "-s")
 		if err != nil {
-			return nil, errors.Join(statsErr, err)
+			return nil, faults{statsErr, err}.err()
 		}
 		stats = status
 	}

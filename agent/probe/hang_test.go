@@ -242,6 +242,10 @@ func TestLinksUnknownWhenTheirToolHangs(t *testing.T) {
 		if failed(r) != ha.ProbeCorosync || len(r.Corosync.Links) != 0 || !r.Corosync.Quorate {
 			t.Errorf("corosync-cfgtool hangs: %+v, %v", r.Corosync, r.Failures)
 		}
+		host = newSick(load(t, "busy.pve1"), func(what string) bool { return what == "corosync-cfgtool" || what == "corosync-cmapctl" })
+		if reason, _ := Look(t.Context(), host, "pve1").Failed(ha.ProbeCorosync); reason != "corosync-cmapctl did not answer within 2s; corosync-cfgtool did not answer within 2s" {
+			t.Errorf("both hang: %q", reason)
+		}
 	})
 }
 
