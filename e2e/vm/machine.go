@@ -92,6 +92,7 @@ func (m *machine) start(ctx context.Context, incoming string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, niceness) // see there
 	m.cmd, m.ended = cmd, make(chan struct{})
 	go func(ended chan struct{}) {
 		_ = cmd.Wait() // how it ended is in its log

@@ -66,15 +66,14 @@ func settle(ctx context.Context, dir string) error {
 	return makeNetworks(ctx)
 }
 
-// goFirst has the machines scheduled before what else runs on the host. Without KVM a
-// starved machine is one whose tools do not answer in time, and agents would rightly say
-// so. The kernel weighs sessions against each other, hence the second: niceness counts only
-// within one. Where neither is allowed, the stories take longer.
-func goFirst() {
-	const niceness = -10
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, niceness)
-	_ = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(niceness)), 0)
-}
+// niceness has the machines scheduled before what else runs on the host. Without KVM a
+// starved machine is one whose tools do not answer in time, and agents rightly say so.
+const niceness = -10
+
+// goFirst sets it for the sandbox as a whole, where the kernel weighs sessions against each
+// other; between processes of one session each machine's own counts. Where neither is
+// allowed, the stories take longer.
+func goFirst() { _ = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(niceness)), 0) }
 
 // lock takes the file for this process, for as long as it lives: one lab at a time is as
 // much as a small machine can run.

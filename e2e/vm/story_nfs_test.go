@@ -72,7 +72,7 @@ func nfsStory(t *testing.T, lab *vm.Lab, break_, fix func(), broken func(ha.Moun
 }
 
 // roundsWatched is how many reports a story looks at to call an agent alive.
-const roundsWatched = 4
+const roundsWatched = 3
 
 // keepsReporting watches a node's agent for some rounds: reports keep coming, they have
 // what they must, and neither children nor threads pile up.

@@ -155,3 +155,23 @@ func TestANodeThatDidNotTryIsUnknown(t *testing.T) {
 		t.Errorf("%s %q, want UNKNOWN naming node3", f.Status, f.Evidence)
 	}
 }
+
+// A write that takes longer than a round waits for it is none that hangs: what the last one
+// met counts, until it has been away for long.
+func TestAWriteThatIsUnderWay(t *testing.T) {
+	for _, tt := range []struct {
+		stuck  time.Duration
+		at     time.Time
+		status ha.Status
+	}{
+		{900 * time.Millisecond, noon.Add(-time.Minute), ha.Pass},
+		{900 * time.Millisecond, time.Time{}, ha.Unknown},
+		{11 * time.Second, noon.Add(-time.Minute), ha.Fail},
+	} {
+		s := healthy()
+		mount("node2", func(m *ha.Mount) { m.Write.Stuck, m.Write.At = tt.stuck, tt.at })(&s)
+		if f, _ := find(check.Judge(s, ha.CheckRequest{}), check.NFSWriteFailed, "node2"); f.Status != tt.status {
+			t.Errorf("away for %s, the last one at %s: %s, want %s: %s", tt.stuck, tt.at, f.Status, tt.status, f.Evidence)
+		}
+	}
+}

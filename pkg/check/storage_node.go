@@ -30,13 +30,19 @@ var storageNodeChecks = []Check{
 // stopped trying.
 const writeAgeMax = time.Hour
 
+// writeHangs is when an attempt that has not come back is one that hangs. A sync to a NAS
+// that is busy with a backup takes seconds; until then what the last attempt met counts.
+const writeHangs = 10 * time.Second
+
 func nfsWriteFailed(n node) verdict {
 	return eachMount(n, func(m ha.Mount) verdict {
 		t := m.Write
 		const remedy = "touch a file there by hand; look at the export's rights (root_squash), its quota, its free space; dmesg | grep -i nfs"
 		switch {
-		case t.Stuck > 0:
+		case t.Stuck > writeHangs:
 			return broken("", fmt.Sprintf("a write to %s has been hanging for %s%s", m.Path, span(t.Stuck), n.affected()), remedy)
+		case t.At.IsZero() && t.Stuck > 0:
+			return unknown("", "the first write to %s was begun %s ago and has not come back yet", m.Path, span(t.Stuck))
 		case t.At.IsZero():
 			return unknown("", "no write to %s was tried yet", m.Path)
 		case t.Error != "":
