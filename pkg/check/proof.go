@@ -304,6 +304,10 @@ func bmcPowerUnknown(w *world) []verdict {
 			case r.Power.State == ha.PowerOff && w.livedThrough(name, p):
 				return broken("", fmt.Sprintf("asked from %s, the BMC at %s says that the power is off, while %s is running: it is another machine's", r.Node, p.Address, name),
 					fmt.Sprintf("management.hosts.%s.bmc.address in network.yml: is it the right one? fencing %s would reset the wrong machine", name, name))
+			case r.Power.State == ha.PowerOff && w.online(name):
+				if _, why, seen := w.answered(name, ha.ProbeSystem); !seen {
+					return unknown("", "asked from %s, the BMC at %s says that the power is off; whether %s was running then is not known: %s", r.Node, p.Address, name, why)
+				}
 			}
 		}
 		return pass("", "it says what the node says")
