@@ -61,7 +61,13 @@ func (a *Agent) openBMC(node ha.NodeName, address netip.Addr, secret string) (bm
 	if err := private(f, b.file); err != nil {
 		return b, err
 	}
-	lines := bufio.NewScanner(io.LimitReader(f, secretSizeMax))
+	return parseBMC(f, b.file, address)
+}
+
+// parseBMC reads a BMC's file, which must be for the BMC at address.
+func parseBMC(r io.Reader, file string, address netip.Addr) (bmc, error) {
+	b := bmc{file: file}
+	lines := bufio.NewScanner(io.LimitReader(r, secretSizeMax))
 	lines.Scan() // the password: ipmitool's business
 	for lines.Scan() {
 		key, value, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")

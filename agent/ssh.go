@@ -42,40 +42,48 @@ func (a *Agent) letIn(node ha.NodeName, keys []string, from []netip.Addr, until 
 	if len(keys) == 0 {
 		return fmt.Errorf("the public keys of root on %s are not known", node)
 	}
-	addrs := make([]string, len(from))
-	for k, addr := range from {
-		addrs[k] = addr.String()
-	}
-	var lines []string
 	for _, key := range keys {
 		if !isPublicKey(key) {
 			return fmt.Errorf("what root of %s has is no public key", node)
 		}
+	}
+	return a.rewrite(authorizedKeys, func(have []string) []string { return admitted(have, node, keys, from, until) })
+}
+
+// admitted are the lines of authorized_keys with those that let a node in.
+func admitted(have []string, node ha.NodeName, keys []string, from []netip.Addr, until time.Time) []string {
+	addrs := make([]string, len(from))
+	for k, addr := range from {
+		addrs[k] = addr.String()
+	}
+	lines := slices.DeleteFunc(have, func(line string) bool { return isMarked(line, node) })
+	for _, key := range keys {
 		lines = append(lines, fmt.Sprintf(`restrict,from="%s",expiry-time="%s" %s %s%s`,
 			strings.Join(addrs, ","), until.UTC().Format("20060102150405Z"), key, mark, node))
 	}
-	return a.rewrite(authorizedKeys, func(have []string) []string {
-		return append(slices.DeleteFunc(have, func(line string) bool { return isMarked(line, node) }), lines...)
-	})
+	return lines
 }
 
 // letOut takes our lines for a node away. Of one that has joined the key itself stays, as
 // every member's does: Proxmox adds it only if no line has it, and ours had it.
 func (a *Agent) letOut(node ha.NodeName, joined bool) error {
-	return a.rewrite(authorizedKeys, func(have []string) []string {
-		ours := slices.DeleteFunc(slices.Clone(have), func(line string) bool { return !isMarked(line, node) })
-		rest := slices.DeleteFunc(have, func(line string) bool { return isMarked(line, node) })
-		if !joined {
-			return rest
-		}
-		for _, line := range ours {
-			key := keyOf(line)
-			if key != "" && !slices.ContainsFunc(rest, func(other string) bool { return keyOf(other) == key }) {
-				rest = append(rest, fmt.Sprintf("%s root@%s", key, node))
-			}
-		}
+	return a.rewrite(authorizedKeys, func(have []string) []string { return dismissed(have, node, joined) })
+}
+
+// dismissed are the lines of authorized_keys without those that let a node in.
+func dismissed(have []string, node ha.NodeName, joined bool) []string {
+	ours := slices.DeleteFunc(slices.Clone(have), func(line string) bool { return !isMarked(line, node) })
+	rest := slices.DeleteFunc(have, func(line string) bool { return isMarked(line, node) })
+	if !joined {
 		return rest
-	})
+	}
+	for _, line := range ours {
+		key := keyOf(line)
+		if key != "" && !slices.ContainsFunc(rest, func(other string) bool { return keyOf(other) == key }) {
+			rest = append(rest, fmt.Sprintf("%s root@%s", key, node))
+		}
+	}
+	return rest
 }
 
 // knowHost makes an address's host keys known.

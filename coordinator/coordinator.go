@@ -79,6 +79,8 @@ type sight struct {
 	// each is what it is.
 	published  map[string]check.Published
 	readySince map[string]time.Time
+	// witnessed is what was seen to happen.
+	witnessed ha.Witnessed
 }
 
 // New makes a coordinator and takes the next generation, which is stored before it returns.
@@ -128,6 +130,7 @@ func (c *Coordinator) resume() error {
 		return err
 	}
 	c.resumeReadiness()
+	c.publish(func(v *sight) { v.witnessed = c.facts.witnessed() })
 	open := 0
 	for _, m := range c.store.Maintenances() {
 		if !m.Phase.Closed() {

@@ -71,6 +71,7 @@ func (c *Coordinator) note(s ha.Snapshot) error {
 		return err
 	}
 	c.facts.take(n.changes)
+	c.publish(func(v *sight) { v.witnessed = c.facts.witnessed() })
 	c.logEvents(n.events)
 	return nil
 }
@@ -164,6 +165,7 @@ func (n *sighting) cluster() {
 			}
 		} else if _, changed := n.fact(factNode+string(node.Name), "offline"); changed {
 			n.event(ha.EventNodeDown, node.Name, ha.SID{}, "%s has left the cluster", node.Name)
+			n.changes[factLost+string(node.Name)] = dated("lost", n.s.At)
 		}
 	}
 	for _, node := range inv.HA.Nodes {
@@ -177,6 +179,7 @@ func (n *sighting) cluster() {
 			n.event(ha.EventFenced, node.Name, ha.SID{}, "the HA manager fences %s: its guests restart elsewhere once its watchdog has certainly fired", node.Name)
 		case before == ha.NodeFence:
 			n.event(ha.EventFenced, node.Name, ha.SID{}, "%s is fenced: the HA manager has its lock (%s => %s)", node.Name, before, node.State)
+			n.changes[factFence] = dated(string(node.Name), n.s.At)
 		default:
 			n.event(ha.EventHAState, node.Name, ha.SID{}, "the HA manager has %s as %s (was %s)", node.Name, node.State, before)
 		}
@@ -273,6 +276,9 @@ func (n *sighting) guest(g ha.Guest, node ha.NodeName, running bool) {
 		return
 	}
 	was, wasState, _ := strings.Cut(before, " ")
+	if running {
+		n.failover(g.SID, ha.NodeName(was), node)
+	}
 	name := g.SID.String()
 	if g.Name != "" {
 		name += " (" + g.Name + ")"

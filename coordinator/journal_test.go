@@ -45,6 +45,10 @@ func TestTheJournalTellsAPowerCut(t *testing.T) {
 		w.until(6*time.Minute, "recovery", func() bool { return w.count(ha.EventGuestMoved, "") >= 2 })
 		w.sim.PowerOn("node1")
 		w.until(4*time.Minute, "return", func() bool { return w.count(ha.EventHAState, "node1 as online") == 1 })
+		if seen := w.c.Snapshot().Witnessed; seen.Fence.Node != "node1" || seen.Failover.From != "node1" || seen.Failover.To == "node1" ||
+			seen.Failover.Lost.IsZero() || seen.Failover.At.Sub(seen.Failover.Lost) > 4*time.Minute {
+			t.Errorf("of all that is remembered as a proof only %+v", seen)
+		}
 		all := w.texts(ha.EventNodeDown, ha.EventNodeUp, ha.EventAgent, ha.EventFenced, ha.EventHAState, ha.EventGuestMoved)
 		w.demand(all, "node1 has left the cluster", "the agent of node1 has been silent", "node1 as unknown (was online)",
 			"the HA manager fences node1", "node1 is fenced", "(it ran on node1)", "node1 is back in the cluster", "node1 as online")

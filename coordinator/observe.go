@@ -58,6 +58,7 @@ func (c *Coordinator) snapshot() (ha.Snapshot, *sight) {
 		Proofs:       c.store.Proofs(),
 		Acks:         c.store.Acknowledgements(),
 		Operations:   c.store.Operations(),
+		Witnessed:    v.witnessed,
 		Coordinator:  c.me,
 	}
 	if s.Coordinator.Guest.IsZero() {

@@ -162,7 +162,11 @@ func (c *Coordinator) resumeReadiness() {
 
 // dated reads a fact that is a word and a time.
 func (b *factBook) dated(key string) (word string, at time.Time, ok bool) {
-	word, stamp, _ := strings.Cut(b.facts[key], " ")
+	return splitDated(b.facts[key])
+}
+
+func splitDated(value string) (word string, at time.Time, ok bool) {
+	word, stamp, _ := strings.Cut(value, " ")
 	at, err := time.Parse(time.RFC3339Nano, stamp)
 	return word, at, word != "" && err == nil
 }

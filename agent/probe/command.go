@@ -53,6 +53,8 @@ func Allowed(name string, args ...string) bool {
 		return slices.Equal(args, []string{"-j", "addr"})
 	case "systemctl":
 		return slices.Equal(args, showUnits)
+	case "journalctl":
+		return slices.Equal(args, lrmJournal)
 	case "chronyc":
 		return slices.Equal(args, []string{"-n", "-c", "tracking"})
 	case "ceph":

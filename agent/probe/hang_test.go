@@ -309,7 +309,7 @@ func TestLookEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		r := Look(ctx, host, "pve1")
-		if r.Took > time.Second || len(r.Failures) != len(All) {
+		if r.Took > time.Second || len(r.Failures) != len(All)-1 { // the LRM's journal is not asked where nothing failed
 			t.Errorf("took %s, failures: %v", r.Took, r.Failures)
 		}
 		close(host.healed)

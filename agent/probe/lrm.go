@@ -30,6 +30,7 @@ func lookLRM(_ context.Context, r *round) (facts, error) {
 			err = parseLRMStatus(status, &l)
 		}
 		missing.add("lrm_status", bare(err))
+		r.jobsFailed.Store(len(l.Failed) > 0)
 		status, err = optional(r.host, "etc/pve/ha/manager_status")
 		if err == nil {
 			err = parseManagerStatus(status, r.node, &l)

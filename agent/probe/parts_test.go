@@ -40,7 +40,7 @@ var parts = []struct {
 		return fmt.Sprintf("disarm=%q %s commands=%d failed=%v", r.HA.Disarm, r.HA.DisarmMode, r.HA.Commands, r.HA.Failed)
 	},
 		`disarm=""  commands=0 failed=[]`,
-		`disarm="disarming" freeze commands=2 failed=[{vm:100 started 1}]`},
+		`disarm="disarming" freeze commands=2 failed=[{vm:100 started 1 []}]`},
 	{"clock", func(r ha.Report) string {
 		c := r.Clock
 		return fmt.Sprintf("%t %s max %s est %s %s from %s, stratum %d", c.Synchronized, c.Offset, c.ErrorMax, c.ErrorEstimated, c.Daemon, c.Source, c.Stratum)
@@ -131,7 +131,7 @@ func TestPartsOfAReport(t *testing.T) {
 // Where nothing can be seen, every part says so, and none looks well.
 func TestNothingCanBeSeen(t *testing.T) {
 	r := lookAt(t, newRecording("pve9"))
-	silent := map[string]bool{ha.ProbeWatchdog: true, ha.ProbeCeph: true} // without drivers there is no watchdog, without a file no Ceph
+	silent := map[string]bool{ha.ProbeWatchdog: true, ha.ProbeCeph: true, ha.ProbeJournal: true} // without drivers there is no watchdog, without a file no Ceph, without failed jobs no journal
 	for _, p := range All {
 		if _, failed := r.Failed(p.Name); !failed && !silent[p.Name] && p.Name != ha.ProbePmxcfs {
 			t.Errorf("%s saw something on a machine that shows nothing", p.Name)

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -51,6 +52,8 @@ var All = []Probe{
 	{Name: ha.ProbeMembership, Deadline: 2 * time.Second, look: lookMembership},
 	{Name: ha.ProbeNetwork, Deadline: 3 * time.Second, Every: 15 * time.Second, look: lookNetwork},
 	{Name: ha.ProbeStorage, Deadline: 2 * time.Second, Every: 15 * time.Second, look: lookStorage},
+	{Name: ha.ProbeJournal, Deadline: 5 * time.Second, Every: 15 * time.Second, look: lookJournal},
+	{Name: ha.ProbeStalls, Deadline: 5 * time.Second, Every: 30 * time.Second, look: lookStalls},
 	{Name: ha.ProbeClock, Deadline: 3 * time.Second, Every: 30 * time.Second, look: lookClock},
 	{Name: ha.ProbeUnits, Deadline: 4 * time.Second, Every: 30 * time.Second, look: lookUnits},
 	{Name: ha.ProbeFencing, Deadline: 5 * time.Second, Every: time.Minute, look: lookFencing},
@@ -84,7 +87,10 @@ type Prober struct {
 	}
 	settings watchdogSettings
 	ceph     cephCache
-	commands commandLineCache
+	stalls   stallWatch
+	// jobsFailed: the LRM has jobs that did not end well, as the lrm probe saw it last.
+	jobsFailed atomic.Bool
+	commands   commandLineCache
 }
 
 // New returns a Prober for a host that is the node of that name.

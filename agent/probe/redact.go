@@ -143,8 +143,10 @@ func redactProcess(file string, data []byte, holder bool) ([]byte, bool) {
 		return data, holder || relevant(strings.TrimSuffix(string(data), "\n"))
 	case "status":
 		return keepLines(data, func(line string) string {
-			if strings.HasPrefix(line, "NSpid:") {
-				return line
+			for _, key := range []string{"NSpid:", "voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"} {
+				if strings.HasPrefix(line, key) {
+					return line
+				}
 			}
 			return ""
 		}), true
@@ -222,7 +224,7 @@ func redactGuestLine(line string) string {
 	if !ok {
 		return ""
 	}
-	if slices.Contains([]string{"name", "hostname", "lock", "onboot", "vmstate", "rootfs", "ivshmem", "lxc.mount.entry"}, key) {
+	if slices.Contains([]string{"name", "hostname", "lock", "cpu", "onboot", "vmstate", "rootfs", "ivshmem", "lxc.mount.entry"}, key) {
 		return line
 	}
 	prefix := strings.TrimRight(key, "0123456789")

@@ -102,6 +102,8 @@ func redactCommand(line string, output []byte) []byte {
 		keep = isRunning
 	case line == "corosync-cmapctl -m stats":
 		keep = isLinkStat
+	case strings.HasPrefix(line, "journalctl "):
+		return keepLines(output, redactJournal)
 	case line == "ip -j addr":
 		return redactAddresses(output)
 	case strings.HasPrefix(line, "ceph ") && strings.Contains(line, " osd dump "):

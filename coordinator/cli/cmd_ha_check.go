@@ -16,12 +16,16 @@ func (a *app) checkCommand() *cobra.Command {
 	var r ha.CheckRequest
 	var only []string
 	var wait time.Duration
+	var prove bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Is HA ready? Every check with its evidence and remedy",
 		Long: `Judge whether high availability would really work now. Each check says PASS, NOTICE,
 WARN, FAIL, SKIP (an effect of another finding, or nothing to look at) or UNKNOWN (nobody
 could look). HA is ready when nothing is FAIL and nothing is UNKNOWN.
+
+With --prove the shared storages and the BMCs are tried first, as psw ha prove and psw ha
+fence-test do; otherwise the newest trial counts, which the coordinator makes once a day.
 
 What is muted (psw ha mute) is passed over, unless it is FAIL or UNKNOWN. A check without
 --only and --target is recorded: psw ha status says whether the record still counts.
@@ -30,6 +34,7 @@ Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 		Example: `  psw ha check
   psw ha check --profile production --wait 5m
   psw ha check --only NFS
+  psw ha check --prove
   psw ha check --only NFS_NOT_ANSWERING,NFS_NOT_MOUNTED -o json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,7 +47,7 @@ Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 			for _, c := range only {
 				r.Only = append(r.Only, check.Named(codeOf(c))...)
 			}
-			return a.check(cmd.Context(), r, wait)
+			return a.check(cmd.Context(), r, wait, prove)
 		},
 	}
 	f := cmd.Flags()
@@ -51,6 +56,7 @@ Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 	f.StringSliceVar(&only, "only", nil, "only the checks `CODE`,… or all whose code begins so: NFS, COROSYNC")
 	f.StringVar(&r.Target, "target", "", "only what concerns target `NAME`")
 	f.DurationVar(&wait, "wait", 0, "wait until HA is ready, at most `TIME`, e.g. 5m")
+	f.BoolVar(&prove, "prove", false, "try the shared storages and the BMCs first")
 	must(cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"minimum", "production"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("target", a.completeTargets))
 	must(cmd.RegisterFlagCompletionFunc("only", a.completeCodes))
@@ -61,7 +67,7 @@ Exit codes: 0 HA is ready, 3 it is not, 4 it was not by the end of --wait.`,
 // so more often would show nothing new.
 const checkInterval = ha.ReportInterval
 
-func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration) error {
+func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration, prove bool) error {
 	policy, err := a.policy()
 	if err != nil {
 		return err
@@ -69,6 +75,11 @@ func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration) 
 	r.Policy = policy
 	var verdict ha.Readiness
 	err = a.with(func(op *rpc.Operator) error {
+		if prove {
+			if err := a.proveFirst(ctx, op, policy); err != nil {
+				return err
+			}
+		}
 		verdict, err = a.checkUntilReady(ctx, op, r, wait)
 		return err
 	})
@@ -91,6 +102,23 @@ func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration) 
 		return &outcome{code: exitRefused}
 	}
 	return err
+}
+
+// proveFirst has tried what can only be tried, and waits for it. What comes of it is for the
+// checks to say.
+func (a *app) proveFirst(ctx context.Context, op *rpc.Operator, policy *ha.Policy) error {
+	for _, kind := range []ha.ProofKind{ha.ProofStorage, ha.ProofFence} {
+		a.talk("trying first: %s", triedFirst[kind])
+		if err := op.Prove(ctx, ha.ProofRequest{Kind: kind, Policy: policy}, func([]ha.Proof) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var triedFirst = map[ha.ProofKind]string{
+	ha.ProofStorage: "does every node see what another writes on the shared storages?",
+	ha.ProofFence:   "does every node reach every other node's BMC?",
 }
 
 // checkUntilReady asks until HA is ready or wait is over, and returns the last verdict.

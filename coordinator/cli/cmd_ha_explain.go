@@ -66,7 +66,7 @@ type explainDocument struct {
 
 func newExplainDocument(e ha.Explanation) explainDocument {
 	e.Reasons, e.Places, e.Rules, e.Tasks = full(e.Reasons), full(e.Places), full(e.Rules), full(e.Tasks)
-	e.Events, e.Next = full(e.Events), full(e.Next)
+	e.Events, e.Next, e.Log = full(e.Events), full(e.Next), full(e.Log)
 	return explainDocument{Explanation: e, Findings: each(e.Findings, func(f ha.Finding) findingDocument { return findingDocument{f, docsAnchor(f.Code)} })}
 }
 
@@ -117,6 +117,7 @@ func explainLines(st style, e ha.Explanation, quiet bool) []string {
 	lines = append(lines, titled(st, "Places", places.lines())...)
 	lines = append(lines, titled(st, "Rules", rules)...)
 	lines = append(lines, titled(st, "Findings", findings)...)
+	lines = append(lines, titled(st, "What pve-ha-lrm wrote", e.Log)...)
 	lines = append(lines, titled(st, "Proxmox's tasks", tasks.lines())...)
 	return append(lines, titled(st, "The coordinator's journal", each(e.Events, func(ev ha.Event) string { return eventLine(st, ev) }))...)
 }

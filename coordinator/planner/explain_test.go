@@ -63,6 +63,11 @@ func TestExplain(t *testing.T) {
 			move(s, "node2", ha.ServiceError, false)
 			s.Inventory.HA.Services[0].FailedNodes = []ha.NodeName{"node2", "node3"}
 		}, "its start failed on node2, node3", "psw ha recover media"},
+		{"a start that failed", func(s *ha.Snapshot) {
+			move(s, "node2", ha.ServiceError, false)
+			s.Reports[1].HA.Failed = []ha.LRMResult{{SID: ha.MustSID("vm:101"), State: "started", ExitCode: 1,
+				Log: []string{"2026-11-28T05:59:00+00:00 node2 pve-ha-lrm[706]: starting service vm:101", "2026-11-28T05:59:02+00:00 node2 pve-ha-lrm[706]: unable to start service vm:101"}}}
+		}, "to have it started, ended with 1; it wrote: unable to start service vm:101", "psw ha recover media"},
 		{"being fenced", func(s *ha.Snapshot) {
 			s.Inventory.Nodes[0].Online, s.Reports = false, s.Reports[1:]
 			s.Inventory.HA.Services[0].State, s.Inventory.HA.Nodes[0].State = ha.ServiceFence, ha.NodeFence

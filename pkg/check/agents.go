@@ -17,7 +17,7 @@ const (
 )
 
 var agentChecks = slices.Concat([]Check{
-	{Code: AgentSilent, Title: "the agent reports", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: AgentSilent, Title: "the agent reports", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: []ha.Code{NodeNotMember, NodeOffline}, cluster: agentSilent},
 	{Code: AgentSuperseded, Title: "the agent obeys this coordinator", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{NodeNotMember, NodeOffline, AgentSilent}, cluster: agentSuperseded},

@@ -27,6 +27,7 @@ var All = slices.Concat(
 	unitChecks,
 	nfsChecks,
 	storageNodeChecks,
+	stallChecks,
 	storageChecks,
 	cephChecks,
 	proofChecks,
@@ -40,4 +41,5 @@ var All = slices.Concat(
 	capacityChecks,
 	maintenanceChecks,
 	checklistChecks,
+	experienceChecks,
 )

@@ -28,6 +28,8 @@ func healthy() ha.Snapshot {
 		Members:     []ha.Member{member("node1"), member("node2"), member("node3")},
 		Acks:        healthyAcks(),
 		Coordinator: ha.Identity{ID: "c1", Generation: 7},
+		Witnessed: ha.Witnessed{Fence: ha.FenceSeen{Node: "node3", At: noon.Add(-20 * 24 * time.Hour)},
+			Failover: ha.FailoverSeen{SID: ha.MustSID("vm:103"), From: "node3", To: "node1", Lost: noon.Add(-20*24*time.Hour - 2*time.Minute), At: noon.Add(-20 * 24 * time.Hour)}},
 	}
 }
 
@@ -126,7 +128,7 @@ func healthyReport(k int) ha.Report {
 	}
 	for peer := 1; peer <= 3; peer++ {
 		for number := 0; number < 2 && peer != k; number++ {
-			r.Corosync.Links = append(r.Corosync.Links, ha.Link{Number: number, PeerID: peer, Peer: names[peer], Enabled: true, Connected: true, Latency: 400 * time.Microsecond,
+			r.Corosync.Links = append(r.Corosync.Links, ha.Link{Number: number, PeerID: peer, Peer: names[peer], Enabled: true, Connected: true, Latency: 400 * time.Microsecond, LatencyMax: 3 * time.Millisecond,
 				Local: fmt.Sprintf("10.3%d.0.%d", number, k), Interface: fmt.Sprintf("eno%d", number+1)})
 		}
 	}
@@ -163,6 +165,7 @@ func healthyMachine(r *ha.Report, k int) {
 	for _, name := range []string{"corosync", "pve-cluster", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux"} {
 		r.Units = append(r.Units, ha.Unit{Name: name, Active: "active", Sub: "running", Enabled: "enabled"})
 	}
+	r.Stalls = ha.Stalls{Looked: true, Watched: time.Hour, PressureKnown: true, Pressure: 0.02}
 	r.Clock = ha.Clock{Synchronized: true, Offset: time.Millisecond, Daemon: "chronyd", Source: "10.10.0.1"}
 	r.Hardware = ha.Hardware{Vendor: "Supermicro", Product: "X11", BoardVendor: "Supermicro", CPUVendor: "GenuineIntel", CPUModel: "Xeon E-2336",
 		CPULevel: 4, CPUFlags: "f1", Virtualization: true, NewestKernel: "6.14", IPMI: true}

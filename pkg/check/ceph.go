@@ -23,11 +23,11 @@ const (
 )
 
 var cephChecks = []Check{
-	{Code: CephUnhealthy, Title: "Ceph is healthy", Minimum: ha.Fail, Production: ha.Fail, DependsOn: nodeCauses, cluster: cephUnhealthy},
-	{Code: CephMonitors, Title: "Ceph's monitors survive the loss of one", Minimum: ha.Warn, Production: ha.Fail, DependsOn: nodeCauses, cluster: cephMonitors},
-	{Code: CephOSDDown, Title: "three OSDs or more are up", Minimum: ha.Warn, Production: ha.Fail, DependsOn: nodeCauses, cluster: cephOSDDown},
+	{Code: CephUnhealthy, Title: "Ceph is healthy", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle, DependsOn: nodeCauses, cluster: cephUnhealthy},
+	{Code: CephMonitors, Title: "Ceph's monitors survive the loss of one", Minimum: ha.Warn, Production: ha.Fail, Settle: slowSettle, DependsOn: nodeCauses, cluster: cephMonitors},
+	{Code: CephOSDDown, Title: "three OSDs or more are up", Minimum: ha.Warn, Production: ha.Fail, Settle: slowSettle, DependsOn: nodeCauses, cluster: cephOSDDown},
 	{Code: CephPoolSize, Title: "every pool keeps three copies and writes two", Minimum: ha.Warn, Production: ha.Fail, DependsOn: nodeCauses, cluster: cephPoolSize},
-	{Code: CephDegraded, Title: "Ceph is not rebuilding", Minimum: ha.Warn, Production: ha.Warn, DependsOn: nodeCauses, cluster: cephDegraded},
+	{Code: CephDegraded, Title: "Ceph is not rebuilding", Minimum: ha.Warn, Production: ha.Warn, Settle: slowSettle, DependsOn: nodeCauses, cluster: cephDegraded},
 	{Code: CephOneOSDPerNode, Title: "a node has more than one OSD", Minimum: ha.Notice, Production: ha.Warn, DependsOn: nodeCauses, cluster: cephOneOSDPerNode},
 	{Code: CephNetworkShared, Title: "Ceph's own traffic has a network of its own", Minimum: ha.Notice, Production: ha.Warn, DependsOn: nodeCauses, cluster: cephNetworkShared},
 	{Code: CephNearlyFull, Title: "Ceph has room for a rebuild", Minimum: ha.Warn, Production: ha.Fail, DependsOn: nodeCauses, cluster: cephNearlyFull},

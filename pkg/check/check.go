@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -39,6 +40,11 @@ type Check struct {
 	// DependsOn are the checks whose failure, on the same subject or on the cluster,
 	// would explain a violation of this one. They stand before it in All.
 	DependsOn []ha.Code
+
+	// Hold is how long a violation must have been seen before it is told unasked, Settle how
+	// long it must have been gone before that is. Zero is HoldTime, AtOnce the next judgement.
+	// docs/checks.md says it of the checks that differ.
+	Hold, Settle time.Duration
 
 	// probes are the probes it needs the results of, and parts the parts of the
 	// inventory; without them the verdict is unknown.

@@ -183,7 +183,7 @@ func TestANodeFreshlyInstalledIsToldWhatIsMissing(t *testing.T) {
 func TestANodeWhereNothingCouldBeLookedAtIsUnknown(t *testing.T) {
 	r := ha.Report{Node: "node1", Taken: noon}
 	for _, p := range []string{ha.ProbeSystem, ha.ProbePmxcfs, ha.ProbeNFS, ha.ProbeWatchdog, ha.ProbeCorosync, ha.ProbeLRM, ha.ProbeGuests, ha.ProbeGuestConfigs,
-		ha.ProbeClock, ha.ProbeHardware, ha.ProbeNetwork, ha.ProbeUnits, ha.ProbeFencing, ha.ProbeStorage, ha.ProbeCeph, ha.ProbeMembership} {
+		ha.ProbeClock, ha.ProbeHardware, ha.ProbeNetwork, ha.ProbeUnits, ha.ProbeFencing, ha.ProbeStorage, ha.ProbeCeph, ha.ProbeMembership, ha.ProbeStalls} {
 		r.Failures = append(r.Failures, ha.ProbeFailure{Probe: p, Reason: "permission denied"})
 	}
 	got := check.JudgeNode(r)

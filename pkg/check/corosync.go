@@ -18,6 +18,7 @@ const (
 	CorosyncLinkAsymmetric   ha.Code = "COROSYNC_LINK_ASYMMETRIC"
 	CorosyncLatencyExcessive ha.Code = "COROSYNC_LATENCY_EXCESSIVE"
 	CorosyncLatencyHigh      ha.Code = "COROSYNC_LATENCY_HIGH"
+	CorosyncLatencyPeaks     ha.Code = "COROSYNC_LATENCY_PEAKS"
 )
 
 // Latency limits: Proxmox asks for less than 5 ms between all nodes and calls more than
@@ -35,14 +36,16 @@ var corosyncChecks = []Check{
 var linkChecks = []Check{
 	{Code: CorosyncSingleLink, Title: "corosync has two links", Minimum: ha.Warn, Production: ha.Fail,
 		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: corosyncSingleLink},
-	{Code: CorosyncLinkDown, Title: "every corosync link is connected", Minimum: ha.Warn, Production: ha.Fail,
+	{Code: CorosyncLinkDown, Title: "every corosync link is connected", Minimum: ha.Warn, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: corosyncLinkDown},
-	{Code: CorosyncLinkAsymmetric, Title: "both ends of every corosync link see it alike", Minimum: ha.Warn, Production: ha.Fail,
+	{Code: CorosyncLinkAsymmetric, Title: "both ends of every corosync link see it alike", Minimum: ha.Warn, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: corosyncCauses, cluster: corosyncLinkAsymmetric},
-	{Code: CorosyncLatencyExcessive, Title: "corosync's latency is bearable", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: CorosyncLatencyExcessive, Title: "corosync's latency is bearable", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: corosyncLatencyExcessive},
-	{Code: CorosyncLatencyHigh, Title: "corosync's latency is that of a local network", Minimum: ha.Warn, Production: ha.Warn,
+	{Code: CorosyncLatencyHigh, Title: "corosync's latency is that of a local network", Minimum: ha.Warn, Production: ha.Warn, Settle: slowSettle,
 		DependsOn: after(corosyncCauses, CorosyncLatencyExcessive), probes: []string{ha.ProbeCorosync}, node: corosyncLatencyHigh},
+	{Code: CorosyncLatencyPeaks, Title: "corosync's latency has no dangerous peaks", Minimum: ha.Notice, Production: ha.Warn,
+		DependsOn: after(corosyncCauses, CorosyncLatencyExcessive), probes: []string{ha.ProbeCorosync}, node: corosyncLatencyPeaks},
 }
 
 var corosyncCauses = after(nodeCauses, CorosyncNotRunning)
@@ -223,6 +226,34 @@ func judgeLatency(n node, limit time.Duration, meaning string) verdict {
 			"give corosync a network of its own, away from storage and migration traffic")
 	}
 	return pass("", "at most %.1f ms, on link %d to %s", milliseconds(worst.Latency), worst.Number, peerName(worst))
+}
+
+// peakShare: a link whose answer takes half the token timeout counts as down
+// (knet_ping_timeout, corosync.conf(5)). A peak of half of that is too near.
+const peakShare = 4
+
+// corosyncLatencyPeaks looks at what the averages hide: a backup once a night that fills the
+// network for a second.
+func corosyncLatencyPeaks(n node) verdict {
+	var worst ha.Link
+	for _, l := range n.Corosync.Links {
+		if l.LatencyMax > worst.LatencyMax {
+			worst = l
+		}
+	}
+	token := n.Corosync.TokenTimeout
+	if token <= 0 {
+		token = tokenDefault
+	}
+	switch {
+	case worst.LatencyMax <= 0:
+		return unknown("", "corosync has measured no latency yet")
+	case worst.LatencyMax > token/peakShare:
+		return broken("", fmt.Sprintf("once it was %.0f ms on link %d to %s; at %d ms the link counts as down, and with it the node's quorum may go",
+			milliseconds(worst.LatencyMax), worst.Number, peerName(worst), (token/2).Milliseconds()),
+			"find what fills that network now and then (backups, migrations, storage), and give corosync one of its own; the figure counts since corosync started")
+	}
+	return pass("", "at most %.1f ms, on link %d to %s", milliseconds(worst.LatencyMax), worst.Number, peerName(worst))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

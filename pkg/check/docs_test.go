@@ -35,6 +35,9 @@ func TestEveryCheckIsDocumented(t *testing.T) {
 		if c.Minimum == "" {
 			worth = fmt.Sprintf("production: %s; not asked in the minimum profile", c.Production)
 		}
+		if text := held(c); text != "" {
+			worth += "; " + text
+		}
 		if want := fmt.Sprintf("`%s`: %s (%s)", c.Code, c.Title, worth); !strings.Contains(text, want) {
 			t.Errorf("the entry %s does not say\n\t%s", c.Anchor(), want)
 		}
@@ -47,4 +50,23 @@ func TestEveryCheckIsDocumented(t *testing.T) {
 	for anchor := range entries {
 		t.Errorf("docs/checks.md explains %s, but there is no such check", anchor)
 	}
+}
+
+// held says how a check's verdict is held, where that is not as with the others.
+func held(c check.Check) string {
+	graver, lighter := check.Hold(c.Code)
+	var parts []string
+	switch {
+	case graver == 0:
+		parts = append(parts, "told at once")
+	case graver != check.HoldTime:
+		parts = append(parts, fmt.Sprintf("told after %d s", int(graver.Seconds())))
+	}
+	switch {
+	case lighter == 0:
+		parts = append(parts, "taken back at once")
+	case lighter != check.HoldTime:
+		parts = append(parts, fmt.Sprintf("taken back after %d s", int(lighter.Seconds())))
+	}
+	return strings.Join(parts, ", ")
 }

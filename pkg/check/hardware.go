@@ -27,7 +27,7 @@ var hardwareChecks = []Check{
 		DependsOn: nodeCauses, cluster: kernelDiffers},
 	{Code: RebootNeeded, Title: "the node runs its newest kernel", Minimum: ha.Notice, Production: ha.Warn,
 		DependsOn: nodeCauses, probes: []string{ha.ProbeHardware, ha.ProbeSystem}, node: rebootNeeded},
-	{Code: ClockUnsynchronized, Title: "something keeps the node's clock right", Minimum: ha.Warn, Production: ha.Fail,
+	{Code: ClockUnsynchronized, Title: "something keeps the node's clock right", Minimum: ha.Warn, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: nodeCauses, probes: []string{ha.ProbeClock}, node: clockUnsynchronized},
 }
 

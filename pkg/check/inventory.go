@@ -13,7 +13,7 @@ const (
 )
 
 var inventoryChecks = []Check{
-	{Code: APINotAnswering, Title: "the Proxmox API answers", Minimum: ha.Fail, Production: ha.Fail, cluster: apiNotAnswering},
+	{Code: APINotAnswering, Title: "the Proxmox API answers", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle, cluster: apiNotAnswering},
 	{Code: APIIncomplete, Title: "the Proxmox API answers in full", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering}, cluster: apiIncomplete},
 }

@@ -30,15 +30,15 @@ var lrmChecks = []Check{
 		DependsOn: after(nodeCauses, PmxcfsNotMounted), probes: []string{ha.ProbeLRM}, node: lrmNotRunning},
 	{Code: CRMNotRunning, Title: "the cluster resource manager runs", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: after(nodeCauses, PmxcfsNotMounted), probes: []string{ha.ProbeLRM}, node: crmNotRunning},
-	{Code: LRMStatusStale, Title: "the local resource manager's status is fresh", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: LRMStatusStale, Title: "the local resource manager's status is fresh", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: lrmStatusStale},
 	{Code: LRMLockLost, Title: "the local resource manager holds its lock", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: lrmLockLost},
 	{Code: LRMShuttingDown, Title: "the local resource manager is in service", Minimum: ha.Warn, Production: ha.Warn,
 		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: lrmShuttingDown},
-	{Code: HANodeNotOnline, Title: "the HA manager may use the node", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: HANodeNotOnline, Title: "the HA manager may use the node", Minimum: ha.Fail, Production: ha.Fail, Hold: slowHold,
 		DependsOn: after(lrmCauses, LRMNotRunning), probes: []string{ha.ProbeLRM}, node: haNodeNotOnline},
-	{Code: HANodeDisagrees, Title: "the node and the API agree on the node's HA state", Minimum: ha.Warn, Production: ha.Warn,
+	{Code: HANodeDisagrees, Title: "the node and the API agree on the node's HA state", Minimum: ha.Warn, Production: ha.Warn, Hold: slowHold,
 		DependsOn: after(lrmCauses, APINotAnswering, HADisarmed), parts: []string{partHA}, cluster: haNodeDisagrees},
 }
 

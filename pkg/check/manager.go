@@ -22,7 +22,7 @@ const statusAgeMax = 30 * time.Second
 var managerChecks = []Check{
 	{Code: HADisarmed, Title: "HA is armed", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partHA, partArmed}, cluster: haDisarmed},
-	{Code: CRMMasterStale, Title: "a CRM leads", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: CRMMasterStale, Title: "a CRM leads", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, QuorumLost}, parts: []string{partHA, partResources}, cluster: crmMasterStale},
 	{Code: ShutdownPolicy, Title: "a node that is shut down hands its guests over", Minimum: ha.Notice, Production: ha.Warn,
 		DependsOn: []ha.Code{APINotAnswering}, parts: []string{partOptions}, cluster: shutdownPolicy},

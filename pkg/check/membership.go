@@ -31,9 +31,9 @@ var membershipChecks = []Check{
 // The views are compared after the agents' own checks: a silent agent explains much.
 // That the API calls a node offline explains no disagreement: it may be the half of one.
 var viewChecks = []Check{
-	{Code: MembershipDisagrees, Title: "the API and corosync agree that the node is there", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: MembershipDisagrees, Title: "the API and corosync agree that the node is there", Minimum: ha.Fail, Production: ha.Fail, Hold: slowHold, Settle: slowSettle,
 		DependsOn: []ha.Code{APINotAnswering, NodeNotMember}, parts: []string{partCluster, partNodes}, cluster: membershipDisagrees},
-	{Code: GossipDisagrees, Title: "gossip agrees that the node is there", Minimum: ha.Warn, Production: ha.Warn,
+	{Code: GossipDisagrees, Title: "gossip agrees that the node is there", Minimum: ha.Warn, Production: ha.Warn, Hold: slowHold, Settle: slowSettle,
 		DependsOn: []ha.Code{APINotAnswering, NodeNotMember, NodeOffline, AgentSilent}, parts: []string{partCluster, partNodes}, cluster: gossipDisagrees},
 }
 

@@ -24,7 +24,7 @@ const (
 )
 
 var networkChecks = []Check{
-	{Code: NetworkNoCarrier, Title: "every network HA needs has a signal", Minimum: ha.Warn, Production: ha.Fail,
+	{Code: NetworkNoCarrier, Title: "every network HA needs has a signal", Minimum: ha.Warn, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: nodeCauses, probes: []string{ha.ProbeNetwork, ha.ProbeCorosync}, node: networkNoCarrier},
 	{Code: CorosyncLinksShared, Title: "corosync's links do not hang on one NIC or switch", Minimum: ha.Warn, Production: ha.Fail,
 		DependsOn: after(corosyncCauses, CorosyncSingleLink), probes: []string{ha.ProbeNetwork, ha.ProbeCorosync}, node: corosyncLinksShared},

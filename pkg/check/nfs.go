@@ -30,7 +30,7 @@ var (
 var nfsChecks = []Check{
 	{Code: NFSNotMounted, Title: "the shared storage is mounted", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: nodeCauses, probes: []string{ha.ProbeNFS}, node: nfsNotMounted},
-	{Code: NFSNotAnswering, Title: "the NFS server answers", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: NFSNotAnswering, Title: "the NFS server answers", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: nfsCauses, probes: []string{ha.ProbeNFS}, node: nfsNotAnswering},
 	{Code: NFSWrongSource, Title: "the mount is the declared export", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: nfsCauses, probes: []string{ha.ProbeNFS}, node: nfsWrongSource},

@@ -47,6 +47,7 @@ func removals() map[string]func(*ha.Snapshot) {
 	list := map[string]func(*ha.Snapshot){
 		"no inventory":   func(s *ha.Snapshot) { s.Inventory = ha.Inventory{} },
 		"old inventory":  func(s *ha.Snapshot) { s.Inventory.At = s.Inventory.At.Add(-time.Hour) },
+		"no experience":  func(s *ha.Snapshot) { s.Witnessed = ha.Witnessed{} },
 		"no gossip":      func(s *ha.Snapshot) { s.Members = nil },
 		"no word":        func(s *ha.Snapshot) { s.Acks = nil },
 		"no rules":       part("rules", func(i *ha.Inventory) { i.Rules = nil }),
@@ -81,6 +82,7 @@ func removals() map[string]func(*ha.Snapshot) {
 			ha.ProbeUnits:        func(r *ha.Report) { r.Units = nil },
 			ha.ProbeFencing:      func(r *ha.Report) { r.Fencing = ha.LocalFencing{} },
 			ha.ProbeStorage:      func(r *ha.Report) { r.Storages, r.Replications = nil, nil },
+			ha.ProbeStalls:       func(r *ha.Report) { r.Stalls = ha.Stalls{} },
 			ha.ProbeCeph:         func(r *ha.Report) { r.Ceph = ha.LocalCeph{} },
 		} {
 			list[fmt.Sprintf("no %s probe on %s", probe, name)] = func(s *ha.Snapshot) {

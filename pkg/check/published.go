@@ -13,13 +13,32 @@ import (
 // present truth all the same.
 const HoldTime = 15 * time.Second
 
-// Hold is the time a check's verdict must hold before it is published. A guest that runs
-// twice is destroying its disk: that is told at once.
-func Hold(code ha.Code) time.Duration {
-	if code == SplitBrain {
-		return 0
+const (
+	// AtOnce is no time at all: the next judgement is published.
+	AtOnce time.Duration = -1
+	// slowSettle is for what comes and goes by its nature: a link with a bad cable, a server
+	// at its limit. It is told as soon as anything else; but that it is gone is believed only
+	// after a minute, or it would be told anew with every swing.
+	slowSettle = time.Minute
+	// slowHold is for what is in order for a moment while nodes join, leave or boot.
+	slowHold = 30 * time.Second
+)
+
+// Hold is how long a check's verdict must have been graver, and how long lighter, than what
+// is published before that changes.
+func Hold(code ha.Code) (graver, lighter time.Duration) {
+	graver, lighter = HoldTime, HoldTime
+	k := slices.IndexFunc(All, func(c Check) bool { return c.Code == code })
+	if k < 0 {
+		return graver, lighter
 	}
-	return HoldTime
+	if All[k].Hold != 0 {
+		graver = max(All[k].Hold, 0)
+	}
+	if All[k].Settle != 0 {
+		lighter = max(All[k].Settle, 0)
+	}
+	return graver, lighter
 }
 
 // Published is the verdict that is told unasked, in the journal and in metrics: it follows
@@ -114,7 +133,11 @@ func (h Held) step(f ha.Finding, at time.Time) Held {
 	case h.Turned.IsZero() || (now > was) != (side > 0):
 		h.Turned = at
 	}
-	if at.Sub(h.Turned) >= Hold(f.Code) {
+	hold, settle := Hold(f.Code)
+	if now < was {
+		hold = settle
+	}
+	if at.Sub(h.Turned) >= hold {
 		h.Status, h.Since, h.Turned = f.Status, h.Turned, time.Time{}
 	}
 	return h

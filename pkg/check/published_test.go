@@ -25,6 +25,8 @@ func TestPublished(t *testing.T) {
 		{name: "good news among themselves are shown at once", judged: "PSPS", published: "PSPS"},
 		{name: "a subject that vanishes is lighter", judged: "FFFF----P", published: "   FFFF P"},
 		{name: "a coordinator that has just started", judged: "UUPPP", published: "  PPP"},
+		{name: "a link that comes and goes is told once", judged: "PFFFFPPPPPFFFF" + strings.Repeat("P", 14), published: "PPPP" + strings.Repeat("F", 22) + "PP", code: check.CorosyncLinkDown},
+		{name: "views that differ while a node boots are no news", judged: "PFFFFFPPPPPPPPFFFFFFF", published: strings.Repeat("P", 20) + "F", code: check.GossipDisagrees},
 		{name: "a guest that runs twice is told at once", judged: "PFP", published: "PFP", code: check.SplitBrain},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,7 +58,7 @@ func judged(letter rune, code ha.Code) ha.Readiness {
 		return ha.Readiness{}
 	}
 	if code == "" {
-		code = check.NFSNotAnswering
+		code = check.NFSReadOnly
 	}
 	return ha.Readiness{Findings: []ha.Finding{{Code: code, Subject: "node1", Status: statuses[letter]}}}
 }

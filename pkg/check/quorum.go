@@ -20,7 +20,7 @@ const (
 )
 
 var quorumChecks = []Check{
-	{Code: NodeNotQuorate, Title: "the node is in the quorate part of the cluster", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: NodeNotQuorate, Title: "the node is in the quorate part of the cluster", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: nodeNotQuorate},
 	{Code: QuorumLost, Title: "the cluster is quorate", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partCluster}, cluster: quorumLost},
@@ -28,7 +28,7 @@ var quorumChecks = []Check{
 		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: quorumTwoNodeMode},
 	{Code: QuorumExpectedLow, Title: "every member's vote is expected", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone}, parts: []string{partNodes}, cluster: quorumExpectedLow},
-	{Code: QDeviceNotVoting, Title: "the QDevice votes", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: QDeviceNotVoting, Title: "the QDevice votes", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: corosyncCauses, probes: []string{ha.ProbeCorosync}, node: qdeviceNotVoting},
 	{Code: QuorumTooFewVotes, Title: "there are three votes or more", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: []ha.Code{APINotAnswering, ClusterStandalone, ClusterTooSmall}, parts: []string{partNodes}, cluster: quorumTooFewVotes},

@@ -34,7 +34,7 @@ var registrationChecks = []Check{
 		DependsOn: registeredCauses, parts: []string{partGuests, partResources, partHA}, target: targetInError},
 	{Code: TargetFrozen, Title: "the target is not frozen without a reason", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: after(registeredCauses, NodeOffline, HADisarmed, CRMMasterStale), parts: []string{partGuests, partResources, partHA}, target: targetFrozen},
-	{Code: TargetNotRunning, Title: "the target runs where the HA manager says", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: TargetNotRunning, Title: "the target runs where the HA manager says", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: after(registeredCauses, NodeOffline, AgentSilent, HADisarmed, CRMMasterStale, TargetRequestState, TargetInError, TargetFrozen),
 		parts:     []string{partGuests, partResources, partHA}, target: targetNotRunning},
 	{Code: ResourceForeign, Title: "every HA resource is a declared target", Minimum: ha.Notice, Production: ha.Notice,

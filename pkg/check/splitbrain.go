@@ -14,7 +14,7 @@ import (
 const SplitBrain ha.Code = "SPLIT_BRAIN"
 
 var splitBrainChecks = []Check{
-	{Code: SplitBrain, Title: "no guest runs on two nodes", Minimum: ha.Fail, Production: ha.Fail, cluster: splitBrain},
+	{Code: SplitBrain, Title: "no guest runs on two nodes", Minimum: ha.Fail, Production: ha.Fail, Hold: AtOnce, Settle: AtOnce, cluster: splitBrain},
 }
 
 // splitBrain compares the processes that all agents see. Reports are made at different
@@ -60,7 +60,38 @@ func (w *world) twice(sid ha.SID, running []place) verdict {
 		stop = "pct stop"
 	}
 	return broken(sid.String(), fmt.Sprintf("it runs on %s: both write the same disk, which destroys it", strings.Join(seen, " and ")),
-		fmt.Sprintf("at once: %s %d on the node where it should not be (if that hangs: kill -9 the process); then check its disk, and restore it from backup if it is damaged", stop, sid.ID))
+		fmt.Sprintf("at once: %s %d on %s (if that hangs: kill -9 the process); then check its disk, and restore it from backup if it is damaged: %s",
+			stop, sid.ID, w.wrongPlace(sid, running), w.backups(sid)))
+}
+
+// wrongPlace is where a guest that runs twice should be stopped: Proxmox has its
+// configuration on one node, and it is the other process that nobody looks after.
+func (w *world) wrongPlace(sid ha.SID, running []place) string {
+	g, ok := w.s.Inventory.Guest(sid)
+	var wrong []ha.NodeName
+	for _, p := range running {
+		if p.node != g.Node {
+			wrong = append(wrong, p.node)
+		}
+	}
+	if !ok || len(wrong) == len(running) {
+		return "the node where it should not be"
+	}
+	return fmt.Sprintf("%s (Proxmox has it on %s)", joined(wrong), g.Node)
+}
+
+// backups says how to find a guest's latest backup.
+func (w *world) backups(sid ha.SID) string {
+	var commands []string
+	for _, s := range w.s.Inventory.Storages {
+		if slices.Contains(s.Content, "backup") && !s.Disabled {
+			commands = append(commands, fmt.Sprintf("pvesm list %s --content backup --vmid %d", s.Name, sid.ID))
+		}
+	}
+	if commands == nil {
+		return "no storage of the cluster takes backups, so look elsewhere"
+	}
+	return "the last line of " + strings.Join(commands, "; ")
 }
 
 // moved explains a guest in several reports: it was moving between them, or the later

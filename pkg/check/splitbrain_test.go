@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -57,5 +58,22 @@ func TestAGuestThatMovesIsNoSplitBrain(t *testing.T) {
 				t.Errorf("%q: %s, want %s", f.Status, f.Evidence, tt.want)
 			}
 		})
+	}
+}
+
+// What is to be done at once is typed as it stands: where to stop it, and where its backups are.
+func TestTheRemedyOfASplitBrainNamesNodeAndBackups(t *testing.T) {
+	s := healthy()
+	clusterStories[check.SplitBrain].wrong(&s)
+	remedy := func() string {
+		f, _ := find(check.Judge(s, ha.CheckRequest{}), check.SplitBrain, "ct:101")
+		return f.Remedy
+	}
+	if got := remedy(); !strings.Contains(got, "pct stop 101 on node3 (Proxmox has it on node1)") || !strings.Contains(got, "no storage of the cluster takes backups") {
+		t.Errorf("%s", got)
+	}
+	s.Inventory.Storages = append(s.Inventory.Storages, ha.Storage{Name: "pbs", Type: "pbs", Content: []string{"backup"}})
+	if got := remedy(); !strings.Contains(got, "the last line of pvesm list pbs --content backup --vmid 101") {
+		t.Errorf("%s", got)
 	}
 }

@@ -26,7 +26,7 @@ var storageChecks = []Check{
 		DependsOn: storageCauses, parts: []string{partStorages}, cluster: storageNotShared},
 	{Code: StorageContent, Title: "the shared storage takes guests' disks", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: storageCauses, parts: []string{partStorages}, cluster: storageContent},
-	{Code: StorageNotAvailable, Title: "the shared storage is available on the node", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: StorageNotAvailable, Title: "the shared storage is available on the node", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: after(storageCauses, NodeNotMember, NodeOffline, NFSNotMounted, NFSNotAnswering),
 		parts:     []string{partStorages, partNodes}, cluster: storageNotAvailable},
 }

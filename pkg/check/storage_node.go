@@ -18,7 +18,7 @@ const (
 )
 
 var storageNodeChecks = []Check{
-	{Code: NFSWriteFailed, Title: "a file written to the shared storage can be read back", Minimum: ha.Fail, Production: ha.Fail,
+	{Code: NFSWriteFailed, Title: "a file written to the shared storage can be read back", Minimum: ha.Fail, Production: ha.Fail, Settle: slowSettle,
 		DependsOn: after(mountCauses, NFSReadOnly), probes: []string{ha.ProbeNFS}, node: nfsWriteFailed},
 	{Code: NFSFilesystemDiffers, Title: "all nodes see the same file system", Minimum: ha.Fail, Production: ha.Fail,
 		DependsOn: after(nfsCauses, NFSSourceDiffers), cluster: nfsFilesystemDiffers},

@@ -196,6 +196,10 @@ var otherCauses = []anotherCause{
 		subject: "node2", says: "storage psw is restricted to other nodes",
 	}},
 
+	{check.FailoverUnseen, story{
+		wrong:   func(s *ha.Snapshot) { s.Witnessed.Failover.At = noon.Add(-200 * 24 * time.Hour) },
+		subject: "cluster", says: "the last failover was seen 200 d ago (vm:103, from node3 to node1)",
+	}},
 	{check.SiteNoTiebreaker, story{
 		first: twoSites, wrong: func(s *ha.Snapshot) { s.Policy.Cluster.Sites = s.Policy.Cluster.Sites[:2] },
 		subject: "cluster", says: "nobody says where the QDevice 10.70.0.60 stands",

@@ -61,7 +61,7 @@ func mount(name ha.NodeName, change func(m *ha.Mount)) func(s *ha.Snapshot) {
 // allStories are the stories of every subject.
 var allStories = []map[ha.Code]story{
 	clusterStories, nodeStories, storageStories, proofStories, targetStories,
-	siteStories, machineStories, networkStories, configStories, fencingStories, cephStories, deviceStories, checklistStories,
+	siteStories, machineStories, stallStories, networkStories, configStories, fencingStories, cephStories, deviceStories, checklistStories,
 }
 
 func TestEveryCheckTellsRightFromWrongFromUnknown(t *testing.T) {

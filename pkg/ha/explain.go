@@ -30,6 +30,8 @@ type Explanation struct {
 	// Tasks are Proxmox's recent tasks about it, newest first; Events the coordinator's.
 	Tasks  []Task  `json:"tasks"`
 	Events []Event `json:"events"`
+	// Log is what pve-ha-lrm wrote where its last job failed, each line behind its node's name.
+	Log []string `json:"log"`
 	// Findings are the checks' about it that are not well.
 	Findings []Finding `json:"findings"`
 	// Next are commands that look further or help, in the order to try them.

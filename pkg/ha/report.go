@@ -39,6 +39,7 @@ type Report struct {
 	Replications []Replication  `json:"replications,omitempty"` // of guests whose config lies here, by ID
 	Ceph         LocalCeph      `json:"ceph,omitzero"`          // as this node sees it
 	Membership   Membership     `json:"membership,omitzero"`    // the cluster this node is in, or could form
+	Stalls       Stalls         `json:"stalls,omitzero"`        // what processes here wait for
 	// Failures are the probes that could not look, by name.
 	Failures []ProbeFailure `json:"failures,omitempty"`
 }
@@ -68,6 +69,8 @@ const (
 	ProbeStorage      = "storage"       // Storages and Replications
 	ProbeCeph         = "ceph"          // Ceph
 	ProbeMembership   = "membership"    // Membership
+	ProbeStalls       = "stalls"        // Stalls
+	ProbeJournal      = "journal"       // HA.Failed.Log
 )
 
 // System is the node at large.
@@ -175,6 +178,8 @@ type LRMResult struct {
 	State string `json:"state"`
 	// ExitCode is the job's; Proxmox's meanings are its own (1 error, 5 wrong node, …).
 	ExitCode int `json:"exit_code"`
+	// Log is what pve-ha-lrm wrote of the guest last, oldest line first, without command lines.
+	Log []string `json:"log,omitempty"`
 }
 
 // LocalGuest is a guest whose process runs here: the truth, whatever the API says.

@@ -22,6 +22,8 @@ type Snapshot struct {
 	Proofs []Proof `json:"proofs,omitempty"`
 	// Acks are what operators vouch for, by item and node; see Acknowledged.
 	Acks []Acknowledgement `json:"acks,omitempty"`
+	// Witnessed is what was seen to happen.
+	Witnessed Witnessed `json:"witnessed,omitzero"`
 	// Coordinator names who made the snapshot and its generation.
 	Coordinator Identity `json:"coordinator"`
 }

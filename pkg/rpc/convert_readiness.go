@@ -135,6 +135,7 @@ func encodeExplanation(e ha.Explanation) *hav1.Explanation {
 		Events:     each(e.Events, encodeEvent),
 		Findings:   each(e.Findings, encodeFinding),
 		Next:       each(e.Next, encodeHint),
+		Log:        words[string](e.Log),
 	}
 }
 
@@ -158,6 +159,7 @@ func (d *decoder) explanation(m *hav1.Explanation) ha.Explanation {
 		Events:     each(m.GetEvents(), d.event),
 		Findings:   each(m.GetFindings(), d.finding),
 		Next:       each(m.GetNext(), d.hint),
+		Log:        words[string](m.GetLog()),
 	}
 }
 

@@ -32,6 +32,7 @@ func encodeReport(r ha.Report) *hav1.Report {
 		Replications: each(r.Replications, encodeReplication),
 		Ceph:         encodeLocalCeph(r.Ceph),
 		Membership:   encodeMembership(r.Membership),
+		Stalls:       encodeStalls(r.Stalls),
 	}
 }
 
@@ -60,6 +61,7 @@ func (d *decoder) report(m *hav1.Report) ha.Report {
 		Replications: each(m.GetReplications(), d.replication),
 		Ceph:         d.localCeph(m.GetCeph()),
 		Membership:   d.membership(m.GetMembership()),
+		Stalls:       d.stalls(m.GetStalls()),
 	}
 }
 

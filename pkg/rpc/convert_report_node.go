@@ -29,6 +29,7 @@ func encodeLRMResult(v ha.LRMResult) *hav1.LRMResult {
 		Sid:      encodeSID(v.SID),
 		State:    v.State,
 		ExitCode: int64(v.ExitCode),
+		Log:      words[string](v.Log),
 	}
 }
 
@@ -37,7 +38,38 @@ func (d *decoder) lrmResult(m *hav1.LRMResult) ha.LRMResult {
 		SID:      d.sid(m.GetSid()),
 		State:    m.GetState(),
 		ExitCode: int(m.GetExitCode()),
+		Log:      words[string](m.GetLog()),
 	}
+}
+
+func encodeStalls(v ha.Stalls) *hav1.Stalls {
+	return &hav1.Stalls{
+		Looked:        v.Looked,
+		Watched:       encodeDuration(v.Watched),
+		Stuck:         each(v.Stuck, encodeStuckProcess),
+		StuckCount:    int64(v.StuckCount),
+		PressureKnown: v.PressureKnown,
+		Pressure:      v.Pressure,
+	}
+}
+
+func (d *decoder) stalls(m *hav1.Stalls) ha.Stalls {
+	return ha.Stalls{
+		Looked:        m.GetLooked(),
+		Watched:       m.GetWatched().AsDuration(),
+		Stuck:         each(m.GetStuck(), d.stuckProcess),
+		StuckCount:    int(m.GetStuckCount()),
+		PressureKnown: m.GetPressureKnown(),
+		Pressure:      m.GetPressure(),
+	}
+}
+
+func encodeStuckProcess(v ha.StuckProcess) *hav1.StuckProcess {
+	return &hav1.StuckProcess{Pid: int64(v.PID), Name: v.Name, Sid: encodeSID(v.SID), For: encodeDuration(v.For)}
+}
+
+func (d *decoder) stuckProcess(m *hav1.StuckProcess) ha.StuckProcess {
+	return ha.StuckProcess{PID: int(m.GetPid()), Name: m.GetName(), SID: d.sid(m.GetSid()), For: m.GetFor().AsDuration()}
 }
 
 func encodeModuleOption(v ha.ModuleOption) *hav1.ModuleOption {

@@ -895,11 +895,13 @@ type Explanation struct {
 	Reasons []*Reason `protobuf:"bytes,12,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	Places  []*Place  `protobuf:"bytes,13,rep,name=places,proto3" json:"places,omitempty"`
 	// The HA rules that bind it, in words.
-	Rules         []string   `protobuf:"bytes,14,rep,name=rules,proto3" json:"rules,omitempty"`
-	Tasks         []*Task    `protobuf:"bytes,15,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	Events        []*Event   `protobuf:"bytes,16,rep,name=events,proto3" json:"events,omitempty"`
-	Findings      []*Finding `protobuf:"bytes,17,rep,name=findings,proto3" json:"findings,omitempty"`
-	Next          []*Hint    `protobuf:"bytes,18,rep,name=next,proto3" json:"next,omitempty"`
+	Rules    []string   `protobuf:"bytes,14,rep,name=rules,proto3" json:"rules,omitempty"`
+	Tasks    []*Task    `protobuf:"bytes,15,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Events   []*Event   `protobuf:"bytes,16,rep,name=events,proto3" json:"events,omitempty"`
+	Findings []*Finding `protobuf:"bytes,17,rep,name=findings,proto3" json:"findings,omitempty"`
+	Next     []*Hint    `protobuf:"bytes,18,rep,name=next,proto3" json:"next,omitempty"`
+	// What pve-ha-lrm wrote where its last job failed.
+	Log           []string `protobuf:"bytes,19,rep,name=log,proto3" json:"log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1056,6 +1058,13 @@ func (x *Explanation) GetFindings() []*Finding {
 func (x *Explanation) GetNext() []*Hint {
 	if x != nil {
 		return x.Next
+	}
+	return nil
+}
+
+func (x *Explanation) GetLog() []string {
+	if x != nil {
+		return x.Log
 	}
 	return nil
 }
@@ -1373,7 +1382,7 @@ const file_psw_ha_v1_readiness_proto_rawDesc = "" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12)\n" +
 	"\x06policy\x18\x02 \x01(\v2\x11.psw.ha.v1.PolicyR\x06policy\"K\n" +
 	"\x0fExplainResponse\x128\n" +
-	"\vexplanation\x18\x01 \x01(\v2\x16.psw.ha.v1.ExplanationR\vexplanation\"\xc0\x04\n" +
+	"\vexplanation\x18\x01 \x01(\v2\x16.psw.ha.v1.ExplanationR\vexplanation\"\xd2\x04\n" +
 	"\vExplanation\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x10\n" +
@@ -1395,7 +1404,8 @@ const file_psw_ha_v1_readiness_proto_rawDesc = "" +
 	"\x05tasks\x18\x0f \x03(\v2\x0f.psw.ha.v1.TaskR\x05tasks\x12(\n" +
 	"\x06events\x18\x10 \x03(\v2\x10.psw.ha.v1.EventR\x06events\x12.\n" +
 	"\bfindings\x18\x11 \x03(\v2\x12.psw.ha.v1.FindingR\bfindings\x12#\n" +
-	"\x04next\x18\x12 \x03(\v2\x0f.psw.ha.v1.HintR\x04next\"6\n" +
+	"\x04next\x18\x12 \x03(\v2\x0f.psw.ha.v1.HintR\x04next\x12\x10\n" +
+	"\x03log\x18\x13 \x03(\tR\x03log\"6\n" +
 	"\x06Reason\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"?\n" +

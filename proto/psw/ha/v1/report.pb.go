@@ -66,7 +66,9 @@ type Report struct {
 	// Ceph as this node sees it.
 	Ceph *LocalCeph `protobuf:"bytes,22,opt,name=ceph,proto3" json:"ceph,omitempty"`
 	// The cluster this node is in, or could form.
-	Membership    *Membership `protobuf:"bytes,23,opt,name=membership,proto3" json:"membership,omitempty"`
+	Membership *Membership `protobuf:"bytes,23,opt,name=membership,proto3" json:"membership,omitempty"`
+	// What processes on the node wait for.
+	Stalls        *Stalls `protobuf:"bytes,24,opt,name=stalls,proto3" json:"stalls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,6 +260,13 @@ func (x *Report) GetCeph() *LocalCeph {
 func (x *Report) GetMembership() *Membership {
 	if x != nil {
 		return x.Membership
+	}
+	return nil
+}
+
+func (x *Report) GetStalls() *Stalls {
+	if x != nil {
+		return x.Stalls
 	}
 	return nil
 }
@@ -1709,7 +1718,9 @@ type LRMResult struct {
 	// State is what was to be reached: started, stopped, migrate, …
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// ExitCode is the job's; Proxmox's meanings are its own (1 error, 5 wrong node, …).
-	ExitCode      int64 `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	ExitCode int64 `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	// Log is what pve-ha-lrm wrote of the guest last, oldest line first.
+	Log           []string `protobuf:"bytes,4,rep,name=log,proto3" json:"log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1765,6 +1776,170 @@ func (x *LRMResult) GetExitCode() int64 {
 	return 0
 }
 
+func (x *LRMResult) GetLog() []string {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+// Stalls is what the processes of a node wait for in the kernel.
+type Stalls struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Somebody has looked; an older agent does not.
+	Looked  bool                 `protobuf:"varint,1,opt,name=looked,proto3" json:"looked,omitempty"`
+	Watched *durationpb.Duration `protobuf:"bytes,2,opt,name=watched,proto3" json:"watched,omitempty"`
+	// Those that have waited without interruption, the longest first; stuck_count counts all.
+	Stuck      []*StuckProcess `protobuf:"bytes,3,rep,name=stuck,proto3" json:"stuck,omitempty"`
+	StuckCount int64           `protobuf:"varint,4,opt,name=stuck_count,json=stuckCount,proto3" json:"stuck_count,omitempty"`
+	// The share of the last minute in which everything waited for storage, 0 to 1.
+	PressureKnown bool    `protobuf:"varint,5,opt,name=pressure_known,json=pressureKnown,proto3" json:"pressure_known,omitempty"`
+	Pressure      float64 `protobuf:"fixed64,6,opt,name=pressure,proto3" json:"pressure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stalls) Reset() {
+	*x = Stalls{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stalls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stalls) ProtoMessage() {}
+
+func (x *Stalls) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stalls.ProtoReflect.Descriptor instead.
+func (*Stalls) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Stalls) GetLooked() bool {
+	if x != nil {
+		return x.Looked
+	}
+	return false
+}
+
+func (x *Stalls) GetWatched() *durationpb.Duration {
+	if x != nil {
+		return x.Watched
+	}
+	return nil
+}
+
+func (x *Stalls) GetStuck() []*StuckProcess {
+	if x != nil {
+		return x.Stuck
+	}
+	return nil
+}
+
+func (x *Stalls) GetStuckCount() int64 {
+	if x != nil {
+		return x.StuckCount
+	}
+	return 0
+}
+
+func (x *Stalls) GetPressureKnown() bool {
+	if x != nil {
+		return x.PressureKnown
+	}
+	return false
+}
+
+func (x *Stalls) GetPressure() float64 {
+	if x != nil {
+		return x.Pressure
+	}
+	return 0
+}
+
+// StuckProcess is a process that waits in the kernel and cannot be interrupted.
+type StuckProcess struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pid           int64                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Sid           string                 `protobuf:"bytes,3,opt,name=sid,proto3" json:"sid,omitempty"`
+	For           *durationpb.Duration   `protobuf:"bytes,4,opt,name=for,proto3" json:"for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StuckProcess) Reset() {
+	*x = StuckProcess{}
+	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StuckProcess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StuckProcess) ProtoMessage() {}
+
+func (x *StuckProcess) ProtoReflect() protoreflect.Message {
+	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StuckProcess.ProtoReflect.Descriptor instead.
+func (*StuckProcess) Descriptor() ([]byte, []int) {
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StuckProcess) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *StuckProcess) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StuckProcess) GetSid() string {
+	if x != nil {
+		return x.Sid
+	}
+	return ""
+}
+
+func (x *StuckProcess) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
 // ModuleOption is a parameter of a loaded kernel module, as the kernel prints it: Y and N
 // for true and false.
 type ModuleOption struct {
@@ -1778,7 +1953,7 @@ type ModuleOption struct {
 
 func (x *ModuleOption) Reset() {
 	*x = ModuleOption{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1965,7 @@ func (x *ModuleOption) String() string {
 func (*ModuleOption) ProtoMessage() {}
 
 func (x *ModuleOption) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[14]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1978,7 @@ func (x *ModuleOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleOption.ProtoReflect.Descriptor instead.
 func (*ModuleOption) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{14}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ModuleOption) GetModule() string {
@@ -1841,7 +2016,7 @@ type WatchdogHolder struct {
 
 func (x *WatchdogHolder) Reset() {
 	*x = WatchdogHolder{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2028,7 @@ func (x *WatchdogHolder) String() string {
 func (*WatchdogHolder) ProtoMessage() {}
 
 func (x *WatchdogHolder) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[15]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2041,7 @@ func (x *WatchdogHolder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchdogHolder.ProtoReflect.Descriptor instead.
 func (*WatchdogHolder) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{15}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchdogHolder) GetDevice() string {
@@ -1920,7 +2095,7 @@ type CorosyncConfig struct {
 
 func (x *CorosyncConfig) Reset() {
 	*x = CorosyncConfig{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2107,7 @@ func (x *CorosyncConfig) String() string {
 func (*CorosyncConfig) ProtoMessage() {}
 
 func (x *CorosyncConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[16]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2120,7 @@ func (x *CorosyncConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CorosyncConfig.ProtoReflect.Descriptor instead.
 func (*CorosyncConfig) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{16}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CorosyncConfig) GetVersion() int64 {
@@ -2039,7 +2214,7 @@ type CorosyncNode struct {
 
 func (x *CorosyncNode) Reset() {
 	*x = CorosyncNode{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2226,7 @@ func (x *CorosyncNode) String() string {
 func (*CorosyncNode) ProtoMessage() {}
 
 func (x *CorosyncNode) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[17]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2239,7 @@ func (x *CorosyncNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CorosyncNode.ProtoReflect.Descriptor instead.
 func (*CorosyncNode) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{17}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CorosyncNode) GetId() int64 {
@@ -2117,7 +2292,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2304,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[18]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2317,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{18}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Clock) GetSynchronized() bool {
@@ -2224,7 +2399,7 @@ type Hardware struct {
 
 func (x *Hardware) Reset() {
 	*x = Hardware{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2411,7 @@ func (x *Hardware) String() string {
 func (*Hardware) ProtoMessage() {}
 
 func (x *Hardware) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[19]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2424,7 @@ func (x *Hardware) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hardware.ProtoReflect.Descriptor instead.
 func (*Hardware) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{19}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Hardware) GetVendor() string {
@@ -2362,7 +2537,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2549,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[20]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2562,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{20}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Unit) GetName() string {
@@ -2461,7 +2636,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2648,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[21]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2661,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{21}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Interface) GetName() string {
@@ -2616,7 +2791,7 @@ type Membership struct {
 
 func (x *Membership) Reset() {
 	*x = Membership{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2803,7 @@ func (x *Membership) String() string {
 func (*Membership) ProtoMessage() {}
 
 func (x *Membership) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[22]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2816,7 @@ func (x *Membership) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Membership.ProtoReflect.Descriptor instead.
 func (*Membership) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{22}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Membership) GetClustered() bool {
@@ -2700,7 +2875,7 @@ type PmxcfsMember struct {
 
 func (x *PmxcfsMember) Reset() {
 	*x = PmxcfsMember{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +2887,7 @@ func (x *PmxcfsMember) String() string {
 func (*PmxcfsMember) ProtoMessage() {}
 
 func (x *PmxcfsMember) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[23]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +2900,7 @@ func (x *PmxcfsMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PmxcfsMember.ProtoReflect.Descriptor instead.
 func (*PmxcfsMember) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{23}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PmxcfsMember) GetId() int64 {
@@ -2789,7 +2964,7 @@ type LocalStorage struct {
 
 func (x *LocalStorage) Reset() {
 	*x = LocalStorage{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2976,7 @@ func (x *LocalStorage) String() string {
 func (*LocalStorage) ProtoMessage() {}
 
 func (x *LocalStorage) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[24]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2989,7 @@ func (x *LocalStorage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalStorage.ProtoReflect.Descriptor instead.
 func (*LocalStorage) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{24}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LocalStorage) GetName() string {
@@ -2924,7 +3099,7 @@ type Replication struct {
 
 func (x *Replication) Reset() {
 	*x = Replication{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3111,7 @@ func (x *Replication) String() string {
 func (*Replication) ProtoMessage() {}
 
 func (x *Replication) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[25]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3124,7 @@ func (x *Replication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replication.ProtoReflect.Descriptor instead.
 func (*Replication) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{25}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Replication) GetId() string {
@@ -3049,7 +3224,7 @@ type LocalCeph struct {
 
 func (x *LocalCeph) Reset() {
 	*x = LocalCeph{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3236,7 @@ func (x *LocalCeph) String() string {
 func (*LocalCeph) ProtoMessage() {}
 
 func (x *LocalCeph) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[26]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3249,7 @@ func (x *LocalCeph) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalCeph.ProtoReflect.Descriptor instead.
 func (*LocalCeph) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{26}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LocalCeph) GetConfigured() bool {
@@ -3219,7 +3394,7 @@ type CephHost struct {
 
 func (x *CephHost) Reset() {
 	*x = CephHost{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3231,7 +3406,7 @@ func (x *CephHost) String() string {
 func (*CephHost) ProtoMessage() {}
 
 func (x *CephHost) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[27]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3244,7 +3419,7 @@ func (x *CephHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CephHost.ProtoReflect.Descriptor instead.
 func (*CephHost) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{27}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CephHost) GetName() string {
@@ -3299,7 +3474,7 @@ type CephPool struct {
 
 func (x *CephPool) Reset() {
 	*x = CephPool{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3486,7 @@ func (x *CephPool) String() string {
 func (*CephPool) ProtoMessage() {}
 
 func (x *CephPool) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[28]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3499,7 @@ func (x *CephPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CephPool.ProtoReflect.Descriptor instead.
 func (*CephPool) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{28}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CephPool) GetName() string {
@@ -3379,7 +3554,7 @@ type LocalFencing struct {
 
 func (x *LocalFencing) Reset() {
 	*x = LocalFencing{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3566,7 @@ func (x *LocalFencing) String() string {
 func (*LocalFencing) ProtoMessage() {}
 
 func (x *LocalFencing) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[29]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3579,7 @@ func (x *LocalFencing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalFencing.ProtoReflect.Descriptor instead.
 func (*LocalFencing) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{29}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LocalFencing) GetMode() string {
@@ -3449,7 +3624,7 @@ type LocalSBD struct {
 
 func (x *LocalSBD) Reset() {
 	*x = LocalSBD{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3636,7 @@ func (x *LocalSBD) String() string {
 func (*LocalSBD) ProtoMessage() {}
 
 func (x *LocalSBD) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[30]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3649,7 @@ func (x *LocalSBD) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalSBD.ProtoReflect.Descriptor instead.
 func (*LocalSBD) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{30}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LocalSBD) GetConfigured() bool {
@@ -3515,7 +3690,7 @@ type SBDDevice struct {
 
 func (x *SBDDevice) Reset() {
 	*x = SBDDevice{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3527,7 +3702,7 @@ func (x *SBDDevice) String() string {
 func (*SBDDevice) ProtoMessage() {}
 
 func (x *SBDDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[31]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3540,7 +3715,7 @@ func (x *SBDDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SBDDevice.ProtoReflect.Descriptor instead.
 func (*SBDDevice) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{31}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SBDDevice) GetPath() string {
@@ -3592,7 +3767,7 @@ type SBDSlot struct {
 
 func (x *SBDSlot) Reset() {
 	*x = SBDSlot{}
-	mi := &file_psw_ha_v1_report_proto_msgTypes[32]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3604,7 +3779,7 @@ func (x *SBDSlot) String() string {
 func (*SBDSlot) ProtoMessage() {}
 
 func (x *SBDSlot) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_report_proto_msgTypes[32]
+	mi := &file_psw_ha_v1_report_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3617,7 +3792,7 @@ func (x *SBDSlot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SBDSlot.ProtoReflect.Descriptor instead.
 func (*SBDSlot) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{32}
+	return file_psw_ha_v1_report_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SBDSlot) GetNode() string {
@@ -3645,7 +3820,7 @@ var File_psw_ha_v1_report_proto protoreflect.FileDescriptor
 
 const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x16psw/ha/v1/report.proto\x12\tpsw.ha.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\b\n" +
+	"\x16psw/ha/v1/report.proto\x12\tpsw.ha.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\b\n" +
 	"\x06Report\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x120\n" +
@@ -3676,7 +3851,8 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\x04ceph\x18\x16 \x01(\v2\x14.psw.ha.v1.LocalCephR\x04ceph\x125\n" +
 	"\n" +
 	"membership\x18\x17 \x01(\v2\x15.psw.ha.v1.MembershipR\n" +
-	"membership\"<\n" +
+	"membership\x12)\n" +
+	"\x06stalls\x18\x18 \x01(\v2\x11.psw.ha.v1.StallsR\x06stalls\"<\n" +
 	"\fProbeFailure\x12\x14\n" +
 	"\x05probe\x18\x01 \x01(\tR\x05probe\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xfb\x02\n" +
@@ -3824,11 +4000,25 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12-\n" +
 	"\x04took\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12/\n" +
-	"\x05stuck\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05stuck\"P\n" +
+	"\x05stuck\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05stuck\"b\n" +
 	"\tLRMResult\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1b\n" +
-	"\texit_code\x18\x03 \x01(\x03R\bexitCode\"P\n" +
+	"\texit_code\x18\x03 \x01(\x03R\bexitCode\x12\x10\n" +
+	"\x03log\x18\x04 \x03(\tR\x03log\"\xe8\x01\n" +
+	"\x06Stalls\x12\x16\n" +
+	"\x06looked\x18\x01 \x01(\bR\x06looked\x123\n" +
+	"\awatched\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\awatched\x12-\n" +
+	"\x05stuck\x18\x03 \x03(\v2\x17.psw.ha.v1.StuckProcessR\x05stuck\x12\x1f\n" +
+	"\vstuck_count\x18\x04 \x01(\x03R\n" +
+	"stuckCount\x12%\n" +
+	"\x0epressure_known\x18\x05 \x01(\bR\rpressureKnown\x12\x1a\n" +
+	"\bpressure\x18\x06 \x01(\x01R\bpressure\"s\n" +
+	"\fStuckProcess\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03sid\x18\x03 \x01(\tR\x03sid\x12+\n" +
+	"\x03for\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03for\"P\n" +
 	"\fModuleOption\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4012,7 +4202,7 @@ func file_psw_ha_v1_report_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_report_proto_rawDescData
 }
 
-var file_psw_ha_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_psw_ha_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_psw_ha_v1_report_proto_goTypes = []any{
 	(*Report)(nil),                // 0: psw.ha.v1.Report
 	(*ProbeFailure)(nil),          // 1: psw.ha.v1.ProbeFailure
@@ -4028,31 +4218,33 @@ var file_psw_ha_v1_report_proto_goTypes = []any{
 	(*MappedDevice)(nil),          // 11: psw.ha.v1.MappedDevice
 	(*WriteTest)(nil),             // 12: psw.ha.v1.WriteTest
 	(*LRMResult)(nil),             // 13: psw.ha.v1.LRMResult
-	(*ModuleOption)(nil),          // 14: psw.ha.v1.ModuleOption
-	(*WatchdogHolder)(nil),        // 15: psw.ha.v1.WatchdogHolder
-	(*CorosyncConfig)(nil),        // 16: psw.ha.v1.CorosyncConfig
-	(*CorosyncNode)(nil),          // 17: psw.ha.v1.CorosyncNode
-	(*Clock)(nil),                 // 18: psw.ha.v1.Clock
-	(*Hardware)(nil),              // 19: psw.ha.v1.Hardware
-	(*Unit)(nil),                  // 20: psw.ha.v1.Unit
-	(*Interface)(nil),             // 21: psw.ha.v1.Interface
-	(*Membership)(nil),            // 22: psw.ha.v1.Membership
-	(*PmxcfsMember)(nil),          // 23: psw.ha.v1.PmxcfsMember
-	(*LocalStorage)(nil),          // 24: psw.ha.v1.LocalStorage
-	(*Replication)(nil),           // 25: psw.ha.v1.Replication
-	(*LocalCeph)(nil),             // 26: psw.ha.v1.LocalCeph
-	(*CephHost)(nil),              // 27: psw.ha.v1.CephHost
-	(*CephPool)(nil),              // 28: psw.ha.v1.CephPool
-	(*LocalFencing)(nil),          // 29: psw.ha.v1.LocalFencing
-	(*LocalSBD)(nil),              // 30: psw.ha.v1.LocalSBD
-	(*SBDDevice)(nil),             // 31: psw.ha.v1.SBDDevice
-	(*SBDSlot)(nil),               // 32: psw.ha.v1.SBDSlot
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
+	(*Stalls)(nil),                // 14: psw.ha.v1.Stalls
+	(*StuckProcess)(nil),          // 15: psw.ha.v1.StuckProcess
+	(*ModuleOption)(nil),          // 16: psw.ha.v1.ModuleOption
+	(*WatchdogHolder)(nil),        // 17: psw.ha.v1.WatchdogHolder
+	(*CorosyncConfig)(nil),        // 18: psw.ha.v1.CorosyncConfig
+	(*CorosyncNode)(nil),          // 19: psw.ha.v1.CorosyncNode
+	(*Clock)(nil),                 // 20: psw.ha.v1.Clock
+	(*Hardware)(nil),              // 21: psw.ha.v1.Hardware
+	(*Unit)(nil),                  // 22: psw.ha.v1.Unit
+	(*Interface)(nil),             // 23: psw.ha.v1.Interface
+	(*Membership)(nil),            // 24: psw.ha.v1.Membership
+	(*PmxcfsMember)(nil),          // 25: psw.ha.v1.PmxcfsMember
+	(*LocalStorage)(nil),          // 26: psw.ha.v1.LocalStorage
+	(*Replication)(nil),           // 27: psw.ha.v1.Replication
+	(*LocalCeph)(nil),             // 28: psw.ha.v1.LocalCeph
+	(*CephHost)(nil),              // 29: psw.ha.v1.CephHost
+	(*CephPool)(nil),              // 30: psw.ha.v1.CephPool
+	(*LocalFencing)(nil),          // 31: psw.ha.v1.LocalFencing
+	(*LocalSBD)(nil),              // 32: psw.ha.v1.LocalSBD
+	(*SBDDevice)(nil),             // 33: psw.ha.v1.SBDDevice
+	(*SBDSlot)(nil),               // 34: psw.ha.v1.SBDSlot
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
 }
 var file_psw_ha_v1_report_proto_depIdxs = []int32{
-	33, // 0: psw.ha.v1.Report.taken:type_name -> google.protobuf.Timestamp
-	34, // 1: psw.ha.v1.Report.took:type_name -> google.protobuf.Duration
+	35, // 0: psw.ha.v1.Report.taken:type_name -> google.protobuf.Timestamp
+	36, // 1: psw.ha.v1.Report.took:type_name -> google.protobuf.Duration
 	2,  // 2: psw.ha.v1.Report.system:type_name -> psw.ha.v1.System
 	3,  // 3: psw.ha.v1.Report.mounts:type_name -> psw.ha.v1.Mount
 	4,  // 4: psw.ha.v1.Report.watchdog:type_name -> psw.ha.v1.Watchdog
@@ -4061,61 +4253,65 @@ var file_psw_ha_v1_report_proto_depIdxs = []int32{
 	9,  // 7: psw.ha.v1.Report.running:type_name -> psw.ha.v1.LocalGuest
 	10, // 8: psw.ha.v1.Report.guest_configs:type_name -> psw.ha.v1.GuestConfig
 	1,  // 9: psw.ha.v1.Report.failures:type_name -> psw.ha.v1.ProbeFailure
-	18, // 10: psw.ha.v1.Report.clock:type_name -> psw.ha.v1.Clock
-	19, // 11: psw.ha.v1.Report.hardware:type_name -> psw.ha.v1.Hardware
-	21, // 12: psw.ha.v1.Report.interfaces:type_name -> psw.ha.v1.Interface
-	20, // 13: psw.ha.v1.Report.units:type_name -> psw.ha.v1.Unit
-	29, // 14: psw.ha.v1.Report.fencing:type_name -> psw.ha.v1.LocalFencing
-	24, // 15: psw.ha.v1.Report.storages:type_name -> psw.ha.v1.LocalStorage
-	25, // 16: psw.ha.v1.Report.replications:type_name -> psw.ha.v1.Replication
-	26, // 17: psw.ha.v1.Report.ceph:type_name -> psw.ha.v1.LocalCeph
-	22, // 18: psw.ha.v1.Report.membership:type_name -> psw.ha.v1.Membership
-	34, // 19: psw.ha.v1.System.uptime:type_name -> google.protobuf.Duration
-	34, // 20: psw.ha.v1.Mount.stuck:type_name -> google.protobuf.Duration
-	34, // 21: psw.ha.v1.Mount.took:type_name -> google.protobuf.Duration
-	34, // 22: psw.ha.v1.Mount.rtt:type_name -> google.protobuf.Duration
-	12, // 23: psw.ha.v1.Mount.write:type_name -> psw.ha.v1.WriteTest
-	5,  // 24: psw.ha.v1.Watchdog.devices:type_name -> psw.ha.v1.WatchdogDevice
-	14, // 25: psw.ha.v1.Watchdog.options:type_name -> psw.ha.v1.ModuleOption
-	15, // 26: psw.ha.v1.Watchdog.holders:type_name -> psw.ha.v1.WatchdogHolder
-	34, // 27: psw.ha.v1.WatchdogDevice.timeout:type_name -> google.protobuf.Duration
-	34, // 28: psw.ha.v1.WatchdogDevice.time_left:type_name -> google.protobuf.Duration
-	34, // 29: psw.ha.v1.WatchdogDevice.pretimeout:type_name -> google.protobuf.Duration
-	7,  // 30: psw.ha.v1.Corosync.links:type_name -> psw.ha.v1.Link
-	34, // 31: psw.ha.v1.Corosync.token_timeout:type_name -> google.protobuf.Duration
-	34, // 32: psw.ha.v1.Corosync.consensus:type_name -> google.protobuf.Duration
-	16, // 33: psw.ha.v1.Corosync.config:type_name -> psw.ha.v1.CorosyncConfig
-	34, // 34: psw.ha.v1.Link.latency:type_name -> google.protobuf.Duration
-	34, // 35: psw.ha.v1.Link.latency_max:type_name -> google.protobuf.Duration
-	33, // 36: psw.ha.v1.LocalHA.lrm_at:type_name -> google.protobuf.Timestamp
-	33, // 37: psw.ha.v1.LocalHA.master_at:type_name -> google.protobuf.Timestamp
-	33, // 38: psw.ha.v1.LocalHA.commands_at:type_name -> google.protobuf.Timestamp
-	13, // 39: psw.ha.v1.LocalHA.failed:type_name -> psw.ha.v1.LRMResult
-	33, // 40: psw.ha.v1.LocalGuest.started:type_name -> google.protobuf.Timestamp
-	11, // 41: psw.ha.v1.GuestConfig.mapped:type_name -> psw.ha.v1.MappedDevice
-	33, // 42: psw.ha.v1.WriteTest.at:type_name -> google.protobuf.Timestamp
-	34, // 43: psw.ha.v1.WriteTest.took:type_name -> google.protobuf.Duration
-	34, // 44: psw.ha.v1.WriteTest.stuck:type_name -> google.protobuf.Duration
-	34, // 45: psw.ha.v1.CorosyncConfig.token:type_name -> google.protobuf.Duration
-	17, // 46: psw.ha.v1.CorosyncConfig.nodes:type_name -> psw.ha.v1.CorosyncNode
-	34, // 47: psw.ha.v1.Clock.offset:type_name -> google.protobuf.Duration
-	34, // 48: psw.ha.v1.Clock.error_max:type_name -> google.protobuf.Duration
-	34, // 49: psw.ha.v1.Clock.error_estimated:type_name -> google.protobuf.Duration
-	23, // 50: psw.ha.v1.Membership.members:type_name -> psw.ha.v1.PmxcfsMember
-	33, // 51: psw.ha.v1.Replication.last_sync:type_name -> google.protobuf.Timestamp
-	33, // 52: psw.ha.v1.LocalCeph.asked:type_name -> google.protobuf.Timestamp
-	27, // 53: psw.ha.v1.LocalCeph.hosts:type_name -> psw.ha.v1.CephHost
-	28, // 54: psw.ha.v1.LocalCeph.pools:type_name -> psw.ha.v1.CephPool
-	30, // 55: psw.ha.v1.LocalFencing.sbd:type_name -> psw.ha.v1.LocalSBD
-	31, // 56: psw.ha.v1.LocalSBD.devices:type_name -> psw.ha.v1.SBDDevice
-	34, // 57: psw.ha.v1.SBDDevice.timeout_watchdog:type_name -> google.protobuf.Duration
-	34, // 58: psw.ha.v1.SBDDevice.timeout_msgwait:type_name -> google.protobuf.Duration
-	32, // 59: psw.ha.v1.SBDDevice.slots:type_name -> psw.ha.v1.SBDSlot
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	20, // 10: psw.ha.v1.Report.clock:type_name -> psw.ha.v1.Clock
+	21, // 11: psw.ha.v1.Report.hardware:type_name -> psw.ha.v1.Hardware
+	23, // 12: psw.ha.v1.Report.interfaces:type_name -> psw.ha.v1.Interface
+	22, // 13: psw.ha.v1.Report.units:type_name -> psw.ha.v1.Unit
+	31, // 14: psw.ha.v1.Report.fencing:type_name -> psw.ha.v1.LocalFencing
+	26, // 15: psw.ha.v1.Report.storages:type_name -> psw.ha.v1.LocalStorage
+	27, // 16: psw.ha.v1.Report.replications:type_name -> psw.ha.v1.Replication
+	28, // 17: psw.ha.v1.Report.ceph:type_name -> psw.ha.v1.LocalCeph
+	24, // 18: psw.ha.v1.Report.membership:type_name -> psw.ha.v1.Membership
+	14, // 19: psw.ha.v1.Report.stalls:type_name -> psw.ha.v1.Stalls
+	36, // 20: psw.ha.v1.System.uptime:type_name -> google.protobuf.Duration
+	36, // 21: psw.ha.v1.Mount.stuck:type_name -> google.protobuf.Duration
+	36, // 22: psw.ha.v1.Mount.took:type_name -> google.protobuf.Duration
+	36, // 23: psw.ha.v1.Mount.rtt:type_name -> google.protobuf.Duration
+	12, // 24: psw.ha.v1.Mount.write:type_name -> psw.ha.v1.WriteTest
+	5,  // 25: psw.ha.v1.Watchdog.devices:type_name -> psw.ha.v1.WatchdogDevice
+	16, // 26: psw.ha.v1.Watchdog.options:type_name -> psw.ha.v1.ModuleOption
+	17, // 27: psw.ha.v1.Watchdog.holders:type_name -> psw.ha.v1.WatchdogHolder
+	36, // 28: psw.ha.v1.WatchdogDevice.timeout:type_name -> google.protobuf.Duration
+	36, // 29: psw.ha.v1.WatchdogDevice.time_left:type_name -> google.protobuf.Duration
+	36, // 30: psw.ha.v1.WatchdogDevice.pretimeout:type_name -> google.protobuf.Duration
+	7,  // 31: psw.ha.v1.Corosync.links:type_name -> psw.ha.v1.Link
+	36, // 32: psw.ha.v1.Corosync.token_timeout:type_name -> google.protobuf.Duration
+	36, // 33: psw.ha.v1.Corosync.consensus:type_name -> google.protobuf.Duration
+	18, // 34: psw.ha.v1.Corosync.config:type_name -> psw.ha.v1.CorosyncConfig
+	36, // 35: psw.ha.v1.Link.latency:type_name -> google.protobuf.Duration
+	36, // 36: psw.ha.v1.Link.latency_max:type_name -> google.protobuf.Duration
+	35, // 37: psw.ha.v1.LocalHA.lrm_at:type_name -> google.protobuf.Timestamp
+	35, // 38: psw.ha.v1.LocalHA.master_at:type_name -> google.protobuf.Timestamp
+	35, // 39: psw.ha.v1.LocalHA.commands_at:type_name -> google.protobuf.Timestamp
+	13, // 40: psw.ha.v1.LocalHA.failed:type_name -> psw.ha.v1.LRMResult
+	35, // 41: psw.ha.v1.LocalGuest.started:type_name -> google.protobuf.Timestamp
+	11, // 42: psw.ha.v1.GuestConfig.mapped:type_name -> psw.ha.v1.MappedDevice
+	35, // 43: psw.ha.v1.WriteTest.at:type_name -> google.protobuf.Timestamp
+	36, // 44: psw.ha.v1.WriteTest.took:type_name -> google.protobuf.Duration
+	36, // 45: psw.ha.v1.WriteTest.stuck:type_name -> google.protobuf.Duration
+	36, // 46: psw.ha.v1.Stalls.watched:type_name -> google.protobuf.Duration
+	15, // 47: psw.ha.v1.Stalls.stuck:type_name -> psw.ha.v1.StuckProcess
+	36, // 48: psw.ha.v1.StuckProcess.for:type_name -> google.protobuf.Duration
+	36, // 49: psw.ha.v1.CorosyncConfig.token:type_name -> google.protobuf.Duration
+	19, // 50: psw.ha.v1.CorosyncConfig.nodes:type_name -> psw.ha.v1.CorosyncNode
+	36, // 51: psw.ha.v1.Clock.offset:type_name -> google.protobuf.Duration
+	36, // 52: psw.ha.v1.Clock.error_max:type_name -> google.protobuf.Duration
+	36, // 53: psw.ha.v1.Clock.error_estimated:type_name -> google.protobuf.Duration
+	25, // 54: psw.ha.v1.Membership.members:type_name -> psw.ha.v1.PmxcfsMember
+	35, // 55: psw.ha.v1.Replication.last_sync:type_name -> google.protobuf.Timestamp
+	35, // 56: psw.ha.v1.LocalCeph.asked:type_name -> google.protobuf.Timestamp
+	29, // 57: psw.ha.v1.LocalCeph.hosts:type_name -> psw.ha.v1.CephHost
+	30, // 58: psw.ha.v1.LocalCeph.pools:type_name -> psw.ha.v1.CephPool
+	32, // 59: psw.ha.v1.LocalFencing.sbd:type_name -> psw.ha.v1.LocalSBD
+	33, // 60: psw.ha.v1.LocalSBD.devices:type_name -> psw.ha.v1.SBDDevice
+	36, // 61: psw.ha.v1.SBDDevice.timeout_watchdog:type_name -> google.protobuf.Duration
+	36, // 62: psw.ha.v1.SBDDevice.timeout_msgwait:type_name -> google.protobuf.Duration
+	34, // 63: psw.ha.v1.SBDDevice.slots:type_name -> psw.ha.v1.SBDSlot
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_report_proto_init() }
@@ -4129,7 +4325,7 @@ func file_psw_ha_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_report_proto_rawDesc), len(file_psw_ha_v1_report_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
