@@ -56,7 +56,7 @@ func (c *Coordinator) CutPower(ctx context.Context, r ha.PowerOffRequest) (ha.Pr
 func (c *Coordinator) cutPowerFrom(ctx context.Context, node ha.NodeName, deed ha.CutPower) (ha.OrderResult, error) {
 	answers := make(chan ha.OrderResult, 1)
 	_, ok := c.orders.give([]ha.NodeName{node}, pendingOrder{
-		order:  ha.Order{Coordinator: c.me.ID, Generation: c.me.Generation, TTL: c.config.OrderTTL, Deed: deed},
+		order:  c.newOrder(deed),
 		answer: answers, given: time.Now(),
 	})
 	if !ok {

@@ -46,6 +46,7 @@ func (c *Coordinator) operate(ctx context.Context, s ha.Snapshot, closed []ha.Bl
 	if why != "" {
 		next, plan.Actions = undone(base, next, plan.Actions, s), nil
 	}
+	c.nameOrders(&next, plan.Actions, s)
 	next, err = c.intendOperation(base, next, plan, s)
 	if err != nil {
 		plan.Actions = nil
@@ -130,6 +131,20 @@ func (c *Coordinator) holdOperationOrders(base ha.Operation, next *ha.Operation,
 		return true
 	})
 	*next = undone(base, *next, held, s)
+}
+
+// nameOrders writes the orders that are about to be given into their steps. That is stored
+// with the intent: an agent may answer whoever is started after us, and it must be known then
+// which step the answer is to.
+func (c *Coordinator) nameOrders(next *ha.Operation, actions []ha.Action, s ha.Snapshot) {
+	for _, a := range actions {
+		if _, ok := a.(ha.OrderDeed); !ok {
+			continue
+		}
+		if step, _ := stepFor(*next, a, s.At); step >= 0 {
+			next.Steps[step].Ref = c.orders.name(c.me.ID)
+		}
+	}
 }
 
 // intendOperation stores what a step concluded and is about to do, and journals it, in one
@@ -245,19 +260,16 @@ func (c *Coordinator) carryOutFor(ctx context.Context, base, op ha.Operation, a 
 		})
 	}
 	if deed, ok := a.(ha.OrderDeed); ok {
-		key := ""
+		order, key := c.newOrder(deed), ""
 		if step >= 0 {
-			key = op.Steps[step].Key
+			order.ID, key = op.Steps[step].Ref, op.Steps[step].Key
 		}
-		p, given := c.orders.give(c.agentsFor(deed, s), pendingOrder{
-			order:     ha.Order{Coordinator: c.me.ID, Generation: c.me.Generation, TTL: c.config.OrderTTL, Deed: deed},
-			operation: op.ID, step: key, given: time.Now(),
-		})
+		p, given := c.orders.give(c.agentsFor(deed, s), pendingOrder{order: order, operation: op.ID, step: key, given: time.Now()})
 		if !given {
 			return true, c.strikeActions(base, op, []ha.Action{a}, s, "the agents to be asked have just disconnected")
 		}
 		log.Info("order given", "order", p.order.ID, "node", p.agent)
-		return true, note(nil, func(st *ha.OperationStep) { st.Ref = p.order.ID }, func(*ha.Move) {})
+		return true, nil
 	}
 	if hook, ok := a.(ha.RunHook); ok {
 		return true, c.runHook(ctx, op, hook)

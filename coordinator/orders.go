@@ -68,6 +68,14 @@ func (d *orderDesk) disconnect(node ha.NodeName, ch chan ha.Order) {
 	}
 }
 
+// name is an ID for an order that is about to be given.
+func (d *orderDesk) name(coordinator string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last++
+	return fmt.Sprintf("%s-%d", coordinator, d.last)
+}
+
 // give hands an order to the first of the agents that is connected; false if none is.
 func (d *orderDesk) give(agents []ha.NodeName, p pendingOrder) (pendingOrder, bool) {
 	d.mu.Lock()
@@ -77,8 +85,7 @@ func (d *orderDesk) give(agents []ha.NodeName, p pendingOrder) (pendingOrder, bo
 		if ch == nil || len(ch) == cap(ch) {
 			continue
 		}
-		d.last++
-		p.agent, p.order.ID = node, fmt.Sprintf("%s-%d", p.order.Coordinator, d.last)
+		p.agent = node
 		d.pending[p.order.ID] = p
 		ch <- p.order // has room: only give sends, and it holds the lock
 		return p, true
@@ -166,11 +173,16 @@ func (c *Coordinator) Orders(ctx context.Context, node ha.NodeName) (<-chan ha.O
 	return ch, nil
 }
 
+// newOrder is an order of this coordinator's.
+func (c *Coordinator) newOrder(deed ha.OrderDeed) ha.Order {
+	return ha.Order{ID: c.orders.name(c.me.ID), Coordinator: c.me.ID, Generation: c.me.Generation, TTL: c.config.OrderTTL, Deed: deed}
+}
+
 // order gives a deed to an agent: to the node's own if it can, else to any other whose node
 // is quorate, since the command works from there too. False: no agent could be asked.
 func (c *Coordinator) order(maintenance string, deed ha.SetNodeMaintenance, s ha.Snapshot) bool {
 	p, ok := c.orders.give(c.obedient(deed.Node, s), pendingOrder{
-		order:       ha.Order{Coordinator: c.me.ID, Generation: c.me.Generation, TTL: c.config.OrderTTL, Deed: deed},
+		order:       c.newOrder(deed),
 		maintenance: maintenance, given: time.Now(),
 	})
 	if ok {

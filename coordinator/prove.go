@@ -169,7 +169,7 @@ func (c *Coordinator) tellProof(tx *store.Tx, p ha.Proof, s ha.Snapshot) error {
 // giveProofOrder hands an order to the agent of a node; false if it is not connected.
 func (c *Coordinator) giveProofOrder(p ha.Proof, o planner.NodeOrder) bool {
 	given, ok := c.orders.give([]ha.NodeName{o.Node}, pendingOrder{
-		order: ha.Order{Coordinator: c.me.ID, Generation: c.me.Generation, TTL: c.config.OrderTTL, Deed: o.Deed},
+		order: c.newOrder(o.Deed),
 		proof: refOf(p), given: time.Now(),
 	})
 	if ok {

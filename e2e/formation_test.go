@@ -32,7 +32,9 @@ type site struct {
 	// kill, if set, is asked before (true) and after each order and each write to the API;
 	// it may crash something.
 	kill func(before bool, deed string) bool
-	did  []string
+	// given, if set, is asked when an order is on its way; it may crash the coordinator.
+	given func() bool
+	did   []string
 	// hook is the command that deploys the core apps, if there is one.
 	hook string
 	stop context.CancelFunc
@@ -44,6 +46,8 @@ type hand struct {
 	*agent.Agent
 	orders <-chan ha.Order
 	hangUp context.CancelFunc
+	// arrived are orders that it has and that were not carried out yet.
+	arrived []ha.Order
 }
 
 const formToken = "11111111-2222-3333-4444-555555555555"
@@ -107,7 +111,7 @@ func (s *site) start() {
 	if err == nil {
 		config := coordinator.DefaultConfig()
 		config.BootstrapHook = s.hook
-		s.c, err = coordinator.New(config, st, client, nil, slog.New(slog.DiscardHandler))
+		s.c, err = coordinator.New(config, st, client, nil, slog.New(eavesdropper{s}))
 	}
 	if err != nil {
 		s.t.Fatal(err)
@@ -159,27 +163,40 @@ func (s *site) turn(n ha.NodeName) {
 			s.t.Fatal(err)
 		}
 	}
-	for obeying := true; obeying; {
-		select {
-		case o, open := <-h.orders:
-			if !open {
-				h.orders = nil
-				return
-			}
-			if s.kill != nil && s.kill(true, o.Deed.String()) {
-				return
-			}
-			r := h.Obey(s.t.Context(), o)
-			s.did = append(s.did, o.Deed.String())
-			if s.kill != nil && s.kill(false, o.Deed.String()) {
-				return
-			}
-			_ = s.c.OrderDone(s.t.Context(), r) // one of an earlier start is not known any more
-		default:
-			obeying = false
+	for {
+		o, ok := h.next()
+		if !ok {
+			break
 		}
+		if s.kill != nil && s.kill(true, o.Deed.String()) {
+			return
+		}
+		r := h.Obey(s.t.Context(), o)
+		s.did = append(s.did, o.Deed.String())
+		if s.kill != nil && s.kill(false, o.Deed.String()) {
+			return
+		}
+		_ = s.c.OrderDone(s.t.Context(), r) // one of an earlier start is not known any more
 	}
 	_ = s.c.Report(s.t.Context(), h.Look(s.t.Context()))
+}
+
+// next is the order that is to be carried out now, if there is one.
+func (h *hand) next() (ha.Order, bool) {
+	if len(h.arrived) > 0 {
+		o := h.arrived[0]
+		h.arrived = h.arrived[1:]
+		return o, true
+	}
+	select {
+	case o, open := <-h.orders:
+		if !open {
+			h.orders = nil
+		}
+		return o, open
+	default:
+		return ha.Order{}, false
+	}
 }
 
 // operate asks for an operation and goes on until it has ended.

@@ -1,8 +1,10 @@
 package e2e_test
 
 import (
+	"bytes"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,5 +105,43 @@ func TestABootstrapWithoutTargetsSaysWhatIsMissing(t *testing.T) {
 	if !r.protected() {
 		t.Errorf("Proxmox has:\n%s", r.file("node1", "etc/pve/ha/resources.cfg"))
 	}
+	r.unharmed()
+}
+
+// The coordinator, and then the joining node's agent, are killed in the middle of a join:
+// bootstrap goes on to the same end.
+func TestABootstrapOutlivesCoordinatorAndAgent(t *testing.T) {
+	t.Parallel()
+	r := rigOf(t, lab.Options{Blank: true, Restart: true, PSWLab: pswLab(t)})
+	defer func() {
+		if t.Failed() {
+			said, _ := r.command("-o", "json", "operation", "list").CombinedOutput()
+			t.Logf("psw operation list said:\n%s", said)
+		}
+	}()
+	r.wait(60*time.Second, "bootstrap may begin", func() bool { return r.command("bootstrap", "--dry-run").Run() == nil })
+	var said bytes.Buffer
+	cmd := r.command("bootstrap", "--yes")
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(60*time.Second, "node2 joins", func() bool { return r.lab.Cluster.Joining("node2") != "" })
+	if err := r.lab.KillCoordinator(); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(60*time.Second, "node3 joins", func() bool { return r.lab.Cluster.Joining("node3") != "" })
+	r.tell("kill-agent", "node3")
+	r.wait(90*time.Second, "the shared storage is mounted on every node", func() bool { // nobody waits for an answer that does not come
+		return !slices.ContainsFunc(r.lab.Cluster.Nodes(), func(n string) bool { return !r.mounted(n) })
+	})
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("psw bootstrap: %v\n%s", err, said.String())
+	}
+	r.formed("node1", "node2", "node3")
+	if !r.protected() {
+		t.Error("psw said it was done, and a target is not registered")
+	}
+	r.unchanged()
 	r.unharmed()
 }

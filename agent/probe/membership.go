@@ -45,6 +45,15 @@ func lookMembership(_ context.Context, r *round) (facts, error) {
 	m.HostKeys, err = publicKeys(r.host, hostKeys)
 	missing.add("keys of the host", err)
 	m.HostKeys = shortest(m.HostKeys)
+	// After the members: where the node is in, and pvecm does not run any more, the join is over.
+	switch runs, err := exists(r.host, pvecmUnitFile); {
+	case err != nil:
+		missing.add(pvecmUnitFile, bare(err))
+	case runs:
+		m.Pvecm = ha.PvecmRuns
+	default:
+		m.Pvecm = ha.PvecmIdle
+	}
 	return func(report *ha.Report) {
 		report.Membership = m
 		report.Corosync.Config.ClusterVersion = clusterVersion

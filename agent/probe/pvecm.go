@@ -57,11 +57,18 @@ func IsAddress(text string) bool {
 	return err == nil && a.Zone() == "" && a.String() == text
 }
 
+// pvecmUnit is the unit of the pvecm that an agent began. systemd keeps the text of a unit
+// that was made by systemd-run as a file, as long as the unit is there.
+const (
+	pvecmUnit     = "psw-pvecm"
+	pvecmUnitFile = "run/systemd/transient/" + pvecmUnit + ".service"
+)
+
 // outsideSandbox is a command line that has systemd run a command in a unit of its own. The
 // agent's own unit may not write to /etc, and a join that has begun must not end with the
 // agent. There is one such unit, so that there never are two at a time.
 func outsideSandbox(path string, args []string) (name string, all []string) {
-	return "systemd-run", append([]string{"--quiet", "--wait", "--pipe", "--collect", "--unit=psw-pvecm",
+	return "systemd-run", append([]string{"--quiet", "--wait", "--pipe", "--collect", "--unit=" + pvecmUnit,
 		"--description=pvecm for psw-ha", "--property=RuntimeMaxSec=" + strconv.Itoa(int(pvecmMax.Seconds())), "--setenv=LC_ALL=C", "--setenv=HOME=/root", "--", path}, args...)
 }
 

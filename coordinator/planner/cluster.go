@@ -39,7 +39,7 @@ func (w *world) deadJoin(o ha.Operation) (ha.Operation, bool) {
 	for k := range o.Steps {
 		st := &o.Steps[k]
 		n, isJoin := strings.CutPrefix(st.Key, "join ")
-		if !isJoin || st.State != ha.StepDoing || st.Note == "" && w.At.Sub(st.Asked) < joinPatience {
+		if !isJoin || st.State != ha.StepDoing || !w.joinDied(*st, ha.NodeName(n)) {
 			continue
 		}
 		if why, fix := w.halfJoined(ha.NodeName(n)); why != "" {
@@ -127,8 +127,10 @@ func (j *journey) join(n, first ha.NodeName) {
 	why, fix := j.halfJoined(n)
 	switch {
 	case l.reached:
-	case why != "" && (!asked || st.Note != "" || j.At.Sub(st.Asked) >= joinPatience):
+	case why != "" && (!asked || j.joinDied(st, n)):
 		l.fail = why + "; " + fix
+	case asked && j.joinLost(st, n):
+		l.patience = pvecmBegins
 	case asked:
 	case listed:
 		l.wait, l.fix = "the cluster lists it, and it is offline", fmt.Sprintf("power %s on, or see why it is not in the cluster: `pvecm status` on it", n)
@@ -139,10 +141,9 @@ func (j *journey) join(n, first ha.NodeName) {
 	}
 	j.letIn(n, first, in, l, r)
 	j.step(l)
-	ended := st.Answered.After(st.Asked) || st.Note != "" || j.At.Sub(st.Asked) >= joinPatience
 	out := leg{key: revoke, text: fmt.Sprintf("take back what let %s in", n), word: true, always: begun,
 		action: ha.RevokeJoin{On: first, Node: n, Joined: in}}
-	if in && !ended {
+	if in && !j.joinEnded(st, n) {
 		out.wait = fmt.Sprintf("waiting for pvecm on %s to end", n)
 	}
 	if j.failed != "" && j.pending {

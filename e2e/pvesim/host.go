@@ -266,6 +266,11 @@ func (n *node) system(name string) (entry, bool) {
 		if len(n.dogs) > 0 {
 			return folder(0o755)
 		}
+	case "run/systemd/transient/psw-pvecm.service": // there as long as the unit is
+		if n.unit != nil && !n.unit.over() {
+			return file("# This is a transient unit file, created programmatically via the systemd API. Do not edit.\n")
+		}
+		return entry{}, false
 	case "run/watchdog-mux.sock":
 		return file("")
 	case "etc/psw-ha/bmc/" + path.Base(name):

@@ -136,7 +136,19 @@ type Membership struct {
 	// "TYPE BASE64", sorted. Public ones only.
 	RootKeys []string `json:"root_keys,omitempty"`
 	HostKeys []string `json:"host_keys,omitempty"`
+	// Pvecm says whether a pvecm that an agent began still runs. It goes on when the agent
+	// ends, and then nobody answers for it. It is looked at after the rest.
+	Pvecm PvecmState `json:"pvecm,omitempty"`
 }
+
+// PvecmState says whether pvecm runs on a node, begun by an agent.
+type PvecmState string
+
+// The states of pvecm. The empty one is that of an agent that does not look.
+const (
+	PvecmRuns PvecmState = "runs"
+	PvecmIdle PvecmState = "idle"
+)
 
 // PmxcfsMember is a node as /etc/pve/.members lists it.
 type PmxcfsMember struct {

@@ -282,6 +282,7 @@ func encodeMembership(v ha.Membership) *hav1.Membership {
 		Members:     each(v.Members, encodePmxcfsMember),
 		RootKeys:    words[string](v.RootKeys),
 		HostKeys:    words[string](v.HostKeys),
+		Pvecm:       string(v.Pvecm),
 	}
 }
 
@@ -293,6 +294,7 @@ func (d *decoder) membership(m *hav1.Membership) ha.Membership {
 		Members:     each(m.GetMembers(), d.pmxcfsMember),
 		RootKeys:    words[string](m.GetRootKeys()),
 		HostKeys:    words[string](m.GetHostKeys()),
+		Pvecm:       ha.PvecmState(m.GetPvecm()),
 	}
 }
 

@@ -2783,8 +2783,11 @@ type Membership struct {
 	// RootKeys are root's public SSH keys, while pmxcfs lists no members: afterwards the
 	// cluster knows them. HostKeys are those of the node's SSH server: the ed25519 one, or all
 	// others if there is none. Each is "TYPE BASE64", sorted. Public ones only.
-	RootKeys      []string `protobuf:"bytes,5,rep,name=root_keys,json=rootKeys,proto3" json:"root_keys,omitempty"`
-	HostKeys      []string `protobuf:"bytes,6,rep,name=host_keys,json=hostKeys,proto3" json:"host_keys,omitempty"`
+	RootKeys []string `protobuf:"bytes,5,rep,name=root_keys,json=rootKeys,proto3" json:"root_keys,omitempty"`
+	HostKeys []string `protobuf:"bytes,6,rep,name=host_keys,json=hostKeys,proto3" json:"host_keys,omitempty"`
+	// Pvecm says whether a pvecm that an agent began still runs: "runs" or "idle"; empty: the
+	// agent is too old to look.
+	Pvecm         string `protobuf:"bytes,7,opt,name=pvecm,proto3" json:"pvecm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2859,6 +2862,13 @@ func (x *Membership) GetHostKeys() []string {
 		return x.HostKeys
 	}
 	return nil
+}
+
+func (x *Membership) GetPvecm() string {
+	if x != nil {
+		return x.Pvecm
+	}
+	return ""
 }
 
 // PmxcfsMember is a node as /etc/pve/.members lists it.
@@ -4095,7 +4105,7 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"bondActive\x12\x12\n" +
 	"\x04vlan\x18\r \x01(\x03R\x04vlan\x12\x18\n" +
 	"\agateway\x18\x0e \x01(\bR\agateway\x12'\n" +
-	"\x0fcarrier_changes\x18\x0f \x01(\x03R\x0ecarrierChanges\"\xd4\x01\n" +
+	"\x0fcarrier_changes\x18\x0f \x01(\x03R\x0ecarrierChanges\"\xea\x01\n" +
 	"\n" +
 	"Membership\x12\x1c\n" +
 	"\tclustered\x18\x01 \x01(\bR\tclustered\x12!\n" +
@@ -4103,7 +4113,8 @@ const file_psw_ha_v1_report_proto_rawDesc = "" +
 	"\aquorate\x18\x03 \x01(\bR\aquorate\x121\n" +
 	"\amembers\x18\x04 \x03(\v2\x17.psw.ha.v1.PmxcfsMemberR\amembers\x12\x1b\n" +
 	"\troot_keys\x18\x05 \x03(\tR\brootKeys\x12\x1b\n" +
-	"\thost_keys\x18\x06 \x03(\tR\bhostKeys\"d\n" +
+	"\thost_keys\x18\x06 \x03(\tR\bhostKeys\x12\x14\n" +
+	"\x05pvecm\x18\a \x01(\tR\x05pvecm\"d\n" +
 	"\fPmxcfsMember\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
