@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -19,6 +20,11 @@ func statusLines(st style, s ha.ClusterStatus, verbose bool) []string {
 	lines = append(lines, readinessLines(st, s.Readiness)...)
 	lines = append(lines, "")
 	lines = append(lines, nodeLines(st, s.Nodes, verbose)...)
+	for _, n := range s.Nodes {
+		if n.HAState == ha.NodeGone {
+			lines = append(lines, sentence(string(n.Name)+" ", goneText(n, s.At))...)
+		}
+	}
 	if len(s.Targets) > 0 {
 		lines = append(lines, "")
 		lines = append(lines, targetLines(st, s.Targets, verbose)...)
@@ -130,7 +136,10 @@ func nodeLines(st style, nodes []ha.NodeStatus, verbose bool) []string {
 	t.head(st, append(names, "MAINTENANCE")...)
 	for _, n := range nodes {
 		online := st.good("online")
-		if !n.Online {
+		switch {
+		case n.HAState == ha.NodeGone:
+			online = "left"
+		case !n.Online:
 			online = st.bad("offline")
 		}
 		memory := size(n.MemoryUsed) + " / " + size(n.MemoryTotal)
@@ -138,7 +147,10 @@ func nodeLines(st style, nodes []ha.NodeStatus, verbose bool) []string {
 			memory = "-"
 		}
 		seen := age(n.ReportAge)
-		if n.ReportAge < 0 || n.ReportAge > ha.ReportAgeMax {
+		switch {
+		case n.HAState == ha.NodeGone:
+			seen = "-"
+		case n.ReportAge < 0 || n.ReportAge > ha.ReportAgeMax:
 			seen = st.bad(seen)
 		}
 		cells := []string{string(n.Name), online, st.nodeState(dash(n.HAState)), dash(n.LRM), dash(n.Watchdog),
@@ -149,6 +161,18 @@ func nodeLines(st style, nodes []ha.NodeStatus, verbose bool) []string {
 		t.row(append(cells, string(n.Phase))...)
 	}
 	return t.lines()
+}
+
+// goneText is what becomes of a node that left the cluster.
+func goneText(n ha.NodeStatus, now time.Time) string {
+	when := "an hour after it was last online"
+	if left := n.ForgottenAt.Sub(now).Round(time.Minute); !n.ForgottenAt.IsZero() {
+		when = "any moment now"
+		if left > 0 {
+			when = "in about " + span(left)
+		}
+	}
+	return fmt.Sprintf("left the cluster: the HA manager forgets it %s, and it must not boot on this network as it is", when)
 }
 
 func storageWord(st style, word string) string {

@@ -39,3 +39,20 @@ func TestTheMaintenanceOfARemovedNodeIsClosed(t *testing.T) {
 		})
 	}
 }
+
+// A node that left stays in the overview until the HA manager forgets it; a member that the
+// HA manager calls gone for a moment is a member.
+func TestStatusShowsNodesThatLeft(t *testing.T) {
+	noon := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+	s := ha.Snapshot{At: noon, Inventory: ha.Inventory{At: noon, Nodes: []ha.Node{{Name: "node1", Online: true}},
+		HA: ha.HAStatus{Nodes: []ha.HANode{
+			{Name: "node1", State: ha.NodeOnline},
+			{Name: "node3", State: ha.NodeUnknown},
+			{Name: "node4", State: ha.NodeGone, LRMAt: noon.Add(-20 * time.Minute)},
+			{Name: "node5", State: ha.NodeGone},
+		}}}}
+	nodes := Status(s).Nodes
+	if len(nodes) != 3 || nodes[1].Name != "node4" || !nodes[1].ForgottenAt.Equal(noon.Add(40*time.Minute)) || nodes[2].Name != "node5" || !nodes[2].ForgottenAt.IsZero() {
+		t.Errorf("nodes = %+v", nodes)
+	}
+}

@@ -118,6 +118,7 @@ func Status(s ha.Snapshot) ha.ClusterStatus {
 	for _, n := range inv.Nodes {
 		c.Nodes = append(c.Nodes, w.nodeStatus(n))
 	}
+	c.Nodes = append(c.Nodes, w.goneNodes()...)
 	for _, t := range s.Policy.Targets {
 		if t.Type != ha.TargetBare {
 			c.Targets = append(c.Targets, w.targetStatus(t))
@@ -129,6 +130,23 @@ func Status(s ha.Snapshot) ha.ClusterStatus {
 		}
 	}
 	return c
+}
+
+// goneNodes are those that left the cluster and that the HA manager still knows. When it last
+// saw one online it keeps to itself, and what the node's own LRM wrote last is as good.
+func (w *world) goneNodes() []ha.NodeStatus {
+	var out []ha.NodeStatus
+	for _, n := range w.Inventory.HA.Nodes {
+		if _, member := w.Inventory.Node(n.Name); member || n.State != ha.NodeGone {
+			continue
+		}
+		st := ha.NodeStatus{Name: n.Name, HAState: n.State, ReportAge: -1}
+		if !n.LRMAt.IsZero() {
+			st.ForgottenAt = n.LRMAt.Add(ha.GoneForgottenAfter)
+		}
+		out = append(out, st)
+	}
+	return out
 }
 
 func (w *world) nodeStatus(n ha.Node) ha.NodeStatus {

@@ -135,6 +135,10 @@ const (
 	NodeGone        = "gone"
 )
 
+// GoneForgottenAfter is how long after a node was last online the HA manager forgets it, once
+// it is no member any more (pve-ha-manager 5.2.0). Until then it stands there as gone.
+const GoneForgottenAfter = time.Hour
+
 // HA service states of the CRM (pve-ha-manager 5.2.0).
 const (
 	ServiceRequestStart   = "request_start"

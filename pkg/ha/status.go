@@ -44,6 +44,9 @@ type NodeStatus struct {
 	MemoryUsed  int64         `json:"memory_used,omitempty"`
 	Guests      int           `json:"guests"`
 	Phase       Phase         `json:"phase,omitempty"` // of its open maintenance
+	// ForgottenAt is about when the HA manager forgets a node that left the cluster; zero for
+	// every other, and if it is not known when that one was last online.
+	ForgottenAt time.Time `json:"forgotten_at,omitzero"`
 }
 
 // TargetStatus is one target's line.

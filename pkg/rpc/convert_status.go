@@ -62,6 +62,7 @@ func encodeNodeStatus(n ha.NodeStatus) *hav1.NodeStatus {
 		MemoryUsed:  n.MemoryUsed,
 		Guests:      int64(n.Guests),
 		Phase:       string(n.Phase),
+		ForgottenAt: encodeTime(n.ForgottenAt),
 	}
 }
 
@@ -79,6 +80,7 @@ func (d *decoder) nodeStatus(m *hav1.NodeStatus) ha.NodeStatus {
 		MemoryUsed:  m.GetMemoryUsed(),
 		Guests:      int(m.GetGuests()),
 		Phase:       ha.Phase(m.GetPhase()),
+		ForgottenAt: decodeTime(m.GetForgottenAt()),
 	}
 }
 

@@ -3253,7 +3253,9 @@ type NodeStatus struct {
 	MemoryUsed  int64  `protobuf:"varint,10,opt,name=memory_used,json=memoryUsed,proto3" json:"memory_used,omitempty"`
 	Guests      int64  `protobuf:"varint,11,opt,name=guests,proto3" json:"guests,omitempty"`
 	// The phase of its open maintenance.
-	Phase         string `protobuf:"bytes,12,opt,name=phase,proto3" json:"phase,omitempty"`
+	Phase string `protobuf:"bytes,12,opt,name=phase,proto3" json:"phase,omitempty"`
+	// About when the HA manager forgets a node that left the cluster; not set for any other.
+	ForgottenAt   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=forgotten_at,json=forgottenAt,proto3" json:"forgotten_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3370,6 +3372,13 @@ func (x *NodeStatus) GetPhase() string {
 		return x.Phase
 	}
 	return ""
+}
+
+func (x *NodeStatus) GetForgottenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ForgottenAt
+	}
+	return nil
 }
 
 // TargetStatus is one target's line.
@@ -3871,7 +3880,7 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\atargets\x18\r \x03(\v2\x17.psw.ha.v1.TargetStatusR\atargets\x12:\n" +
 	"\fmaintenances\x18\x0e \x03(\v2\x16.psw.ha.v1.MaintenanceR\fmaintenances\x12\x1a\n" +
 	"\bwarnings\x18\x0f \x03(\tR\bwarnings\x121\n" +
-	"\treadiness\x18\x10 \x01(\v2\x13.psw.ha.v1.StandingR\treadiness\"\xdf\x02\n" +
+	"\treadiness\x18\x10 \x01(\v2\x13.psw.ha.v1.StandingR\treadiness\"\x9e\x03\n" +
 	"\n" +
 	"NodeStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -3888,7 +3897,8 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	" \x01(\x03R\n" +
 	"memoryUsed\x12\x16\n" +
 	"\x06guests\x18\v \x01(\x03R\x06guests\x12\x14\n" +
-	"\x05phase\x18\f \x01(\tR\x05phase\"\xd4\x01\n" +
+	"\x05phase\x18\f \x01(\tR\x05phase\x12=\n" +
+	"\fforgotten_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vforgottenAt\"\xd4\x01\n" +
 	"\fTargetStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x0e\n" +
@@ -4033,12 +4043,13 @@ var file_psw_ha_v1_types_proto_depIdxs = []int32{
 	17, // 64: psw.ha.v1.ClusterStatus.maintenances:type_name -> psw.ha.v1.Maintenance
 	31, // 65: psw.ha.v1.ClusterStatus.readiness:type_name -> psw.ha.v1.Standing
 	39, // 66: psw.ha.v1.NodeStatus.report_age:type_name -> google.protobuf.Duration
-	40, // 67: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	40, // 67: psw.ha.v1.NodeStatus.forgotten_at:type_name -> google.protobuf.Timestamp
+	40, // 68: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_types_proto_init() }
