@@ -56,7 +56,7 @@ func (a *app) cutPower(ctx context.Context, node ha.NodeName) error {
 	if err != nil {
 		return err
 	}
-	if err := a.askName(ctx, node); err != nil {
+	if err := a.askName(ctx, node, fmt.Sprintf("This cuts the power of %s as if its cord were pulled.", node)); err != nil {
 		return err
 	}
 	var by ha.ProofResult
@@ -78,10 +78,11 @@ func (a *app) cutPower(ctx context.Context, node ha.NodeName) error {
 	return nil
 }
 
-// askName has the operator type the node's name. A script that would pass --yes has no
-// business cutting power.
-func (a *app) askName(ctx context.Context, node ha.NodeName) error {
-	fmt.Fprintf(a.stderr, "This cuts the power of %s as if its cord were pulled. Type its name to go on: ", node)
+// askName has the operator type the node's name, once it was said what that means. A script
+// that would pass --yes has no business doing such a thing.
+func (a *app) askName(ctx context.Context, node ha.NodeName, meaning string) error {
+	a.warnLine(strings.Join(wrap(meaning, lineWidth), "\n"))
+	fmt.Fprint(a.stderr, "Type its name to go on: ")
 	reply := make(chan string, 1)
 	go func() { // left behind on Ctrl-C: a read of a terminal cannot be called off
 		text, _ := bufio.NewReader(a.stdin).ReadString('\n')

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -45,7 +48,8 @@ other nodes removes it. A QDevice is removed before and set up again after, wher
 of nodes allows it.
 
 NODE must be powered off, and must never boot again on this network as it is: it would still
-believe that it is a member. That is for you to say: --powered-off NODE.
+believe that it is a member. That is for you to say: on a terminal you are asked and type its
+name, which --yes does not do for you; elsewhere say --powered-off NODE.
 
 Exit codes: 0 it is removed, 1 failed, 3 refused, 4 the deadline passed, 130 no longer
 following.`,
@@ -56,13 +60,32 @@ following.`,
 			if off != "" && off != args[0] {
 				return exit(exitUsage, "--powered-off says that %s is off, but %s is to be removed", off, args[0])
 			}
-			f.options.PoweredOff = off != ""
-			return a.operateCommand(cmd, ha.OperationRequest{Kind: ha.OperationRemoveNode, Node: ha.NodeName(args[0])}, &f)
+			node := ha.NodeName(args[0])
+			switch {
+			case off != "" || f.dryRun: // a dry run does nothing that it would have to be off for
+			case a.json():
+				return exit(exitUsage, "with -o json no question is asked: say that %s is off with --powered-off %s", node, node)
+			case !a.askable:
+				return exit(exitUsage, "cannot ask whether %s is off, because this is not a terminal: say so with --powered-off %s", node, node)
+			default:
+				f.confirm = func(ctx context.Context, p ha.OperationPreview) error { return a.askName(ctx, node, offMeans(node, p)) }
+			}
+			f.options.PoweredOff = true // nothing is begun before it was said
+			return a.operateCommand(cmd, ha.OperationRequest{Kind: ha.OperationRemoveNode, Node: node}, &f)
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&off, "powered-off", "", "`NODE` once more: it is off, and will never boot on this network again as it is")
 	return cmd
+}
+
+// offMeans is what somebody says who types the name of a node that is to be removed.
+func offMeans(n ha.NodeName, p ha.OperationPreview) string {
+	is := "%[1]s must be off"
+	if off, _ := findBy(p.Steps, func(s ha.OperationStep) bool { return s.Key == "off "+string(n) }); !off.State.Over() {
+		is = "The cluster sees %[1]s online: shut it down now, it is removed once it is off. It must stay off"
+	}
+	return fmt.Sprintf(is+", and must never boot again on this network as it is: it still believes that it is a member.", n)
 }
 
 func (a *app) bootstrapCommand() *cobra.Command {

@@ -19,6 +19,8 @@ type operationFlags struct {
 	deadline time.Duration
 	message  string
 	accept   []string
+	// confirm asks in words of the operation's own whether to proceed; nil: yes or no.
+	confirm func(context.Context, ha.OperationPreview) error
 }
 
 // register adds the flags that all operations share.
@@ -46,7 +48,7 @@ func (f *operationFlags) request(a *app, cmd *cobra.Command, r ha.OperationReque
 		return r, exit(exitUsage, "--deadline is how long it may take, e.g. 30m, not %s", f.deadline)
 	case a.json() && !f.dryRun && !a.flags.yes:
 		return r, exit(exitUsage, "with -o json no question is asked: add --yes to begin, or --dry-run to see the plan")
-	case !a.askable && !f.dryRun && !a.flags.yes:
+	case !a.askable && !f.dryRun && !a.flags.yes && f.confirm == nil:
 		return r, exit(exitUsage, "cannot ask whether to proceed, because this is not a terminal: add --yes to begin, or --dry-run to see the plan only")
 	}
 	r.Options = f.options
@@ -87,6 +89,10 @@ func (a *app) operate(ctx context.Context, op *rpc.Operator, r ha.OperationReque
 		a.talk("It is under way already, asked for at %s; this goes on with it.", stamp(open.RequestedAt))
 	case nothingToDo(p):
 		a.talk("Nothing is to be done.")
+	case f.confirm != nil:
+		if err := f.confirm(ctx, p); err != nil {
+			return err
+		}
 	default:
 		if err := a.ask(ctx); err != nil {
 			return err
@@ -100,17 +106,9 @@ func (a *app) operate(ctx context.Context, op *rpc.Operator, r ha.OperationReque
 		return cannot(what, err)
 	}
 	if f.detach {
-		return a.operationDetached(o)
+		return a.operationDetached(o, p)
 	}
-	err = a.followOperation(ctx, op, operationFollowing{id: o.ID, deadline: r.Options.Deadline})
-	if r.Kind == ha.OperationRemoveNode && !a.json() {
-		for _, n := range p.Notices { // what is left to the operator, once more where it is read
-			for _, line := range sentence("NOTICE: ", n) {
-				a.warnLine(line)
-			}
-		}
-	}
-	return err
+	return a.followOperation(ctx, op, operationFollowing{id: o.ID, deadline: r.Options.Deadline})
 }
 
 // goesOn looks whether what is asked for is under way.
@@ -147,11 +145,18 @@ func (a *app) startOperation(ctx context.Context, op *rpc.Operator, r ha.Operati
 }
 
 // operationDetached ends a command that began something and does not follow it.
-func (a *app) operationDetached(o ha.Operation) error {
+// Nobody reads its end then, so what will be left to do is said now.
+func (a *app) operationDetached(o ha.Operation, p ha.OperationPreview) error {
+	if o.Kind == ha.OperationRemoveNode {
+		o.Notices = p.Notices
+	}
 	if a.json() {
 		return a.operationResult(o, "detached", exitDone)
 	}
 	a.print(fmt.Sprintf("psw %s has begun.", o.Kind.Command()))
+	for _, line := range noticeLines(o) {
+		a.warnLine(line)
+	}
 	a.talk("Follow it: %s", a.command("operation watch", ""))
 	return nil
 }
@@ -187,6 +192,13 @@ func (a *app) listOperations(ctx context.Context, op *rpc.Operator) error {
 		return nil
 	}
 	a.print(operationRows(a.style, views)...)
+	for _, v := range views {
+		if len(v.Operation.Notices) > 0 {
+			o := v.Operation
+			a.print("", fmt.Sprintf("Left to you by %s %s of %s:", o.Kind.Command(), o.Subject(), stamp(o.RequestedAt)))
+			a.print(noticeLines(o)...)
+		}
+	}
 	return nil
 }
 

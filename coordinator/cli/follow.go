@@ -199,9 +199,7 @@ func (a *app) draw(f following, v ha.MaintenanceView, now time.Time) {
 
 // settle ends the following with its outcome.
 func (a *app) settle(f following, v ha.MaintenanceView, word string, code int) error {
-	if a.screen != nil {
-		a.screen.Close()
-	}
+	a.closeScreen()
 	if a.json() {
 		if err := a.result(f.node, word, code, left(v.Guests)); err != nil {
 			return err
@@ -228,9 +226,7 @@ func (a *app) settle(f following, v ha.MaintenanceView, word string, code int) e
 
 // late ends the following at the deadline.
 func (a *app) late(f following, v ha.MaintenanceView) error {
-	if a.screen != nil {
-		a.screen.Close()
-	}
+	a.closeScreen()
 	if a.json() {
 		if err := a.result(f.node, "deadline", exitDeadline, left(v.Guests)); err != nil {
 			return err
@@ -252,9 +248,7 @@ func (a *app) late(f following, v ha.MaintenanceView) error {
 
 // leave ends the following on Ctrl-C and says what goes on without us.
 func (a *app) leave(f following, v ha.MaintenanceView) error {
-	if a.screen != nil {
-		a.screen.Close()
-	}
+	a.closeScreen()
 	if a.json() {
 		if err := a.result(f.node, "interrupted", exitInterrupted, left(v.Guests)); err != nil {
 			return err

@@ -18,17 +18,32 @@ type operationFollowing struct {
 	cancelled bool
 	// deadline ends the following; zero means none.
 	deadline time.Time
+	// lost: the coordinator does not answer now.
+	lost bool
+}
+
+func ctrlCOperation(o ha.Operation) string {
+	return fmt.Sprintf("Ctrl-C stops following, not %s.", o.Kind.Command())
 }
 
 // followOperation shows an operation until it is over, the deadline passes, or ctx ends. It
 // only looks: nothing that happens here changes what goes on.
 func (a *app) followOperation(ctx context.Context, op *rpc.Operator, f operationFollowing) error {
+	a.openScreen()
+	if a.screen != nil {
+		defer a.screen.Close()
+	}
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	views, said, ended := make(chan ha.OperationView), make(chan string), make(chan error, 1)
 	go func() { ended <- watchOperationAgain(watch, op, f.id, views, said) }()
 
-	var late <-chan time.Time
+	var redraw, late <-chan time.Time
+	if a.screen != nil {
+		t := time.NewTicker(time.Second)
+		defer t.Stop()
+		redraw = t.C
+	}
 	if !f.deadline.IsZero() {
 		t := time.NewTimer(time.Until(f.deadline))
 		defer t.Stop()
@@ -38,17 +53,20 @@ func (a *app) followOperation(ctx context.Context, op *rpc.Operator, f operation
 	for {
 		select {
 		case v := <-views:
-			if last.Operation.ID == "" && !v.Operation.Closed() && !a.json() {
-				a.talk("Ctrl-C stops following, not %s.", v.Operation.Kind.Command())
+			if last.Operation.ID == "" && !v.Operation.Closed() && a.screen == nil && !a.json() {
+				a.talk("%s", ctrlCOperation(v.Operation))
 			}
-			if err := a.showOperation(last, v); err != nil {
+			if err := a.showOperation(f, last, v); err != nil {
 				return err
 			}
 			if last = v; v.Operation.Closed() {
 				return a.settleOperation(f, v)
 			}
 		case line := <-said:
+			f.lost = line != foundAgain
 			a.warnLine(line)
+		case now := <-redraw:
+			a.drawOperation(f, last, now)
 		case <-late:
 			return a.lateOperation(last)
 		case <-ctx.Done():
@@ -85,7 +103,7 @@ func watchOperationAgain(ctx context.Context, op *rpc.Operator, id string, views
 }
 
 // showOperation shows what changed since the last view.
-func (a *app) showOperation(last, v ha.OperationView) error {
+func (a *app) showOperation(f operationFollowing, last, v ha.OperationView) error {
 	if a.json() {
 		return a.line(operationLine{At: time.Now().Round(0), Type: "view", View: fullOperationView(v)})
 	}
@@ -93,13 +111,39 @@ func (a *app) showOperation(last, v ha.OperationView) error {
 		if a.flags.quiet && n.tone != bad {
 			continue
 		}
-		a.print(a.style.faint(stamp(time.Now())) + " " + a.style.note(n))
+		lead := stamp(time.Now())
+		if a.screen != nil {
+			lead = clock(time.Now())
+		}
+		a.print(a.style.faint(lead) + " " + a.style.note(n))
 	}
+	a.drawOperation(f, v, time.Now())
 	return a.stdout.err
+}
+
+// drawOperation draws the live table, where there is one. What is over has none.
+func (a *app) drawOperation(f operationFollowing, v ha.OperationView, now time.Time) {
+	if a.screen == nil || v.Operation.ID == "" || v.Operation.Closed() {
+		return
+	}
+	_, rows := a.screen.size()
+	lines := operationTable(a.style, v, now, max(3, rows/2))
+	if f.lost {
+		lines = append(lines, a.style.bad("The coordinator does not answer: this is what it said last."))
+	}
+	a.screen.Draw(append(lines, a.style.faint(ctrlCOperation(v.Operation))))
+}
+
+// closeScreen takes the live table away, where there is one.
+func (a *app) closeScreen() {
+	if a.screen != nil {
+		a.screen.Close()
+	}
 }
 
 // settleOperation ends the following with what came of it.
 func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
+	a.closeScreen()
 	o := v.Operation
 	code := exitFailed
 	if o.Outcome == ha.OperationDone || o.Outcome == ha.OperationCancelled && f.cancelled {
@@ -119,6 +163,9 @@ func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
 		return nil
 	}
 	a.print(operationSummary(a.style, o))
+	for _, line := range noticeLines(o) { // where it is read: below all that scrolled by
+		a.warnLine(line)
+	}
 	if code == exitDone {
 		return nil
 	}
@@ -134,6 +181,7 @@ func (a *app) settleOperation(f operationFollowing, v ha.OperationView) error {
 }
 
 func (a *app) lateOperation(v ha.OperationView) error {
+	a.closeScreen()
 	o := v.Operation
 	if a.json() {
 		if err := a.operationResult(o, "deadline", exitDeadline); err != nil {
@@ -149,6 +197,7 @@ func (a *app) lateOperation(v ha.OperationView) error {
 
 // leaveOperation ends the following on Ctrl-C and says what goes on without us.
 func (a *app) leaveOperation(v ha.OperationView) error {
+	a.closeScreen()
 	o := v.Operation
 	if a.json() {
 		if err := a.operationResult(o, "interrupted", exitInterrupted); err != nil {

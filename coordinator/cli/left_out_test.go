@@ -16,7 +16,9 @@ func TestWhatIsLeftToTheOperatorIsSaidAtTheEnd(t *testing.T) {
 	wiki := ha.OperationStep{Key: ha.LeftOutPrefix + "wiki", State: ha.StepSkipped, Note: `no guest is called "wiki"`}
 	media := ha.OperationStep{Key: "vm:101", State: ha.StepDone}
 	noHook := ha.OperationStep{Key: "core apps", State: ha.StepSkipped, Note: "no hook is configured"}
-	never := ha.OperationPreview{Notices: []string{"node3 must never boot again"}}
+	removed := over(ha.OperationRemoveNode, media)
+	removed[0].Operation.Node, removed[0].Operation.Notices = "node3", []string{"node3 must never boot again"}
+	never := ha.OperationPreview{Notices: removed[0].Operation.Notices}
 	for _, c := range []struct {
 		command string
 		world   *world
@@ -28,13 +30,22 @@ func TestWhatIsLeftToTheOperatorIsSaidAtTheEnd(t *testing.T) {
 		{"ha apply --yes -o json", &world{operations: over(ha.OperationApply, media, wiki)}, exitRefused, `"exit_code":3`},
 		{"bootstrap --yes", &world{operations: over(ha.OperationBootstrap, media, wiki, noHook)}, exitRefused, "once that is mended: psw -C"},
 		{"bootstrap --yes", &world{operations: over(ha.OperationBootstrap, media, noHook)}, exitDone, "done"},
-		{"node remove node3 --powered-off node3 --yes", &world{operationPreview: never, operations: over(ha.OperationRemoveNode, media)}, exitDone,
-			"node3 must never boot again"},
+		{"node remove node3 --powered-off node3 --yes", &world{operations: removed}, exitDone, "NOTICE: node3 must never boot again"},
+		{"node remove node3 --powered-off node3 --yes -o json", &world{operations: removed}, exitDone, `"notices":["node3 must never boot again"],"exit_code":0`},
+		{"node remove node3 --powered-off node3 --yes --detach", &world{operationPreview: never, operations: removed}, exitDone, "NOTICE: node3 must never boot again"},
+		{"node remove node3 --powered-off node3 --yes --detach -o json", &world{operationPreview: never, operations: removed}, exitDone,
+			`"outcome":"detached","notices":["node3 must never boot again"]`},
+		{"operation watch", &world{operations: removed}, exitDone, "NOTICE: node3 must never boot again"},
+		{"operation list", &world{operations: removed}, exitDone, "Left to you by node remove node3 of"},
 	} {
 		t.Run(c.command, func(t *testing.T) {
 			inBubble(t, c.world, func(h *house) {
 				text, code := h.run(h.t.Context(), c.command)
-				if _, tail, _ := strings.Cut(text, "done"); code != c.code || !strings.Contains(tail, c.last) {
+				_, tail, found := strings.Cut(text, ": done")
+				if !found {
+					tail = text // nobody waited for it
+				}
+				if code != c.code || !strings.Contains(tail, c.last) {
 					h.t.Errorf("exit %d, want %d and %q after it was done in:\n%s", code, c.code, c.last, text)
 				}
 			})

@@ -23,9 +23,11 @@ type operationLine struct {
 type operationResult struct {
 	ID string `json:"id"`
 	// Outcome is done, failed, cancelled, refused, deadline, interrupted or detached.
-	Outcome  string `json:"outcome"`
-	Reason   string `json:"reason,omitempty"`
-	ExitCode int    `json:"exit_code"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+	// Notices are what is left to whoever asked.
+	Notices  []string `json:"notices,omitempty"`
+	ExitCode int      `json:"exit_code"`
 }
 
 func fullOperationView(v ha.OperationView) *ha.OperationView {
@@ -35,7 +37,7 @@ func fullOperationView(v ha.OperationView) *ha.OperationView {
 
 func (a *app) operationResult(o ha.Operation, word string, code int) error {
 	return a.line(operationLine{At: time.Now().Round(0), Type: "result",
-		Result: &operationResult{ID: o.ID, Outcome: word, Reason: o.Reason, ExitCode: code}})
+		Result: &operationResult{ID: o.ID, Outcome: word, Reason: o.Reason, Notices: o.Notices, ExitCode: code}})
 }
 
 // showOperationPreview shows how an operation would go. Blockers end it with exit code 3,

@@ -78,14 +78,7 @@ func progressTitle(v ha.MaintenanceView, now time.Time) string {
 	if all > 0 {
 		title += fmt.Sprintf(", %d of %s done", done, count(all, "guest"))
 	}
-	if d := m.Options.Deadline; !d.IsZero() {
-		if left := d.Sub(now).Truncate(time.Second); left > 0 {
-			title += ", deadline in " + span(left)
-		} else {
-			title += ", the deadline has passed"
-		}
-	}
-	return title
+	return title + deadlineText(m.Options.Deadline, now)
 }
 
 func doneOf(guests []ha.GuestProgress) (done, all int) {

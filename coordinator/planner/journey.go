@@ -155,6 +155,7 @@ func (j *journey) conclude() (ha.Operation, ha.Plan) {
 		return j.orGiveUp(*j.o, j.plan)
 	}
 	if j.o.Closed() {
+		j.o.Notices = j.notices
 		return *j.o, ha.Plan{}
 	}
 	return *j.o, j.plan

@@ -56,6 +56,8 @@ type Operation struct {
 	// Was is the request state the target had before the operation changed it; it is stored
 	// before the change, so that it can be put back whatever happens. Empty: not changed.
 	Was RequestState `json:"was,omitempty"`
+	// Notices are what is left to whoever asked, once it is over.
+	Notices []string `json:"notices,omitempty"`
 }
 
 // OperationOptions are what the operator named beside what is to be done.
@@ -98,6 +100,7 @@ func (o Operation) Clone() Operation {
 	o.Options.Accept = slices.Clone(o.Options.Accept)
 	o.Steps = slices.Clone(o.Steps)
 	o.Moves = slices.Clone(o.Moves)
+	o.Notices = slices.Clone(o.Notices)
 	return o
 }
 

@@ -24,6 +24,7 @@ func encodeOperation(v ha.Operation) *hav1.Operation {
 		Steps:       each(v.Steps, encodeOperationStep),
 		Moves:       each(v.Moves, encodeMove),
 		Was:         string(v.Was),
+		Notices:     v.Notices,
 	}
 }
 
@@ -44,6 +45,7 @@ func (d *decoder) operation(m *hav1.Operation) ha.Operation {
 		Steps:       each(m.GetSteps(), d.operationStep),
 		Moves:       each(m.GetMoves(), d.move),
 		Was:         ha.RequestState(m.GetWas()),
+		Notices:     m.GetNotices(),
 	}
 }
 

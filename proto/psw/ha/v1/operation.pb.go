@@ -664,11 +664,13 @@ type Operation struct {
 	Cancelling  bool                   `protobuf:"varint,9,opt,name=cancelling,proto3" json:"cancelling,omitempty"`
 	EndedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	// done, failed or cancelled; empty while it is open.
-	Outcome       string           `protobuf:"bytes,11,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	Reason        string           `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
-	Steps         []*OperationStep `protobuf:"bytes,13,rep,name=steps,proto3" json:"steps,omitempty"`
-	Moves         []*Move          `protobuf:"bytes,14,rep,name=moves,proto3" json:"moves,omitempty"`
-	Was           string           `protobuf:"bytes,15,opt,name=was,proto3" json:"was,omitempty"`
+	Outcome string           `protobuf:"bytes,11,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Reason  string           `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	Steps   []*OperationStep `protobuf:"bytes,13,rep,name=steps,proto3" json:"steps,omitempty"`
+	Moves   []*Move          `protobuf:"bytes,14,rep,name=moves,proto3" json:"moves,omitempty"`
+	Was     string           `protobuf:"bytes,15,opt,name=was,proto3" json:"was,omitempty"`
+	// What is left to whoever asked, once it is over.
+	Notices       []string `protobuf:"bytes,16,rep,name=notices,proto3" json:"notices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -806,6 +808,13 @@ func (x *Operation) GetWas() string {
 		return x.Was
 	}
 	return ""
+}
+
+func (x *Operation) GetNotices() []string {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
 }
 
 type OperationStep struct {
@@ -1107,7 +1116,7 @@ const file_psw_ha_v1_operation_proto_rawDesc = "" +
 	"\x06manual\x18\x06 \x01(\bR\x06manual\x12\x16\n" +
 	"\x06mended\x18\a \x01(\bR\x06mended\x12\x1f\n" +
 	"\vpowered_off\x18\b \x01(\bR\n" +
-	"poweredOff\"\xed\x03\n" +
+	"poweredOff\"\x87\x04\n" +
 	"\tOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -1126,7 +1135,8 @@ const file_psw_ha_v1_operation_proto_rawDesc = "" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12.\n" +
 	"\x05steps\x18\r \x03(\v2\x18.psw.ha.v1.OperationStepR\x05steps\x12%\n" +
 	"\x05moves\x18\x0e \x03(\v2\x0f.psw.ha.v1.MoveR\x05moves\x12\x10\n" +
-	"\x03was\x18\x0f \x01(\tR\x03was\"\xbd\x02\n" +
+	"\x03was\x18\x0f \x01(\tR\x03was\x12\x18\n" +
+	"\anotices\x18\x10 \x03(\tR\anotices\"\xbd\x02\n" +
 	"\rOperationStep\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
