@@ -68,6 +68,8 @@ type Coordinator struct {
 // replaced, never changed.
 type sight struct {
 	inventory ha.Inventory
+	// resources are since when each HA resource is known; zero for those of the first reading.
+	resources map[ha.SID]time.Time
 	// readError is why the newest reading of the API failed; the inventory is then older.
 	readError error
 	// plans are what the last tick planned, by maintenance or operation; closed is why it did not act.

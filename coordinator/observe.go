@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ func (c *Coordinator) observe(ctx context.Context) (ha.Snapshot, error) {
 	before := c.seen.Load().readError
 	c.publish(func(v *sight) {
 		if v.readError = err; err == nil {
-			v.inventory = inventory
+			v.inventory, v.resources = inventory, appeared(v.resources, inventory)
 		}
 	})
 	if err != nil {
@@ -58,6 +59,7 @@ func (c *Coordinator) snapshot() (ha.Snapshot, *sight) {
 		Proofs:       c.store.Proofs(),
 		Acks:         c.store.Acknowledgements(),
 		Operations:   c.store.Operations(),
+		NewResources: newResources(v.resources, time.Now()),
 		Witnessed:    v.witnessed,
 		Coordinator:  c.me,
 	}
@@ -65,6 +67,31 @@ func (c *Coordinator) snapshot() (ha.Snapshot, *sight) {
 		s.Coordinator.Guest = ownGuest(s)
 	}
 	return s, v
+}
+
+// appeared is since when each resource is known; zero for those of the first reading, which
+// may have been there for years.
+func appeared(known map[ha.SID]time.Time, inv ha.Inventory) map[ha.SID]time.Time {
+	out := make(map[ha.SID]time.Time, len(inv.Resources))
+	for _, r := range inv.Resources {
+		at, was := known[r.SID]
+		if !was && known != nil {
+			at = inv.At
+		}
+		out[r.SID] = at
+	}
+	return out
+}
+
+func newResources(known map[ha.SID]time.Time, now time.Time) []ha.SID {
+	var out []ha.SID
+	for sid, at := range known {
+		if !at.IsZero() && now.Sub(at) < ha.ResourceNewMax {
+			out = append(out, sid)
+		}
+	}
+	slices.SortFunc(out, ha.SID.Compare)
+	return out
 }
 
 // Snapshot is everything known at this moment; Proxmox is not asked anew.

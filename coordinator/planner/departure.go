@@ -129,7 +129,7 @@ func (w *world) departure(g ha.Guest, node ha.NodeName, opts ha.MaintenanceOptio
 		return d.block(codeForeign, w.foreignReason(d), fmt.Sprintf("name it with --guest %s, or add it to network.yml", g.SID))
 	case d.managed && mode == ha.MaintenanceLeave:
 		return d.block(codeCannotLeave, "network.yml says maintenance: leave, but Proxmox's maintenance mode moves every HA guest",
-			fmt.Sprintf("set maintenance: stop or move, or take ha: true away and `ha-manager remove %s`", g.SID))
+			"set maintenance: stop or move, or take ha: true away and `psw ha apply`")
 	case mode == ha.MaintenanceLeave:
 		return d.stay("network.yml says maintenance: leave")
 	case mode == ha.MaintenanceStop && d.running:
@@ -222,7 +222,8 @@ func (w *world) haTrouble(g ha.Guest) *ha.Blocker {
 	switch svc.State {
 	case ha.ServiceError:
 		return &ha.Blocker{Code: codeHAError, Subject: subject, Reason: "the HA manager has it in state error and will not touch it",
-			Fix: fmt.Sprintf("make it consistent, then `ha-manager set %s --state disabled`, fix it, `ha-manager set %s --state started`", g.SID, g.SID)}
+			Fix: fmt.Sprintf("`psw ha recover %s` shows what is to be mended and leads it out; by hand: make it consistent, `ha-manager set %s --state disabled`, mend it, `ha-manager set %s --state started`",
+				w.named(g), g.SID, g.SID)}
 	case ha.ServiceFence, ha.ServiceRecovery:
 		return &ha.Blocker{Code: codeHABusy, Subject: subject, Reason: "the HA manager is recovering it (state " + svc.State + ")",
 			Fix: "wait until the recovery is over: `psw ha status --watch`"}

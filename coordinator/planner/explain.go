@@ -168,7 +168,10 @@ func (e *explanation) registration() {
 	case e.t.HA && e.resource.State == ha.RequestIgnored:
 		e.why(e.SID.String(), "it is requested ignored: the HA manager leaves it alone, and so nothing starts it after a failure")
 		e.next(fmt.Sprintf("ha-manager set %s --state started", e.SID), "puts it under HA again")
-	case e.t.HA && (e.resource.State == ha.RequestStopped || e.resource.State == ha.RequestDisabled):
+	case e.t.HA && e.resource.State == ha.RequestDisabled:
+		e.why(e.SID.String(), "somebody asked the HA manager to keep it disabled, or a recovery was given up")
+		e.next("psw ha recover "+e.t.Name, "has the HA manager start it, once what led it there is mended")
+	case e.t.HA && e.resource.State == ha.RequestStopped:
 		e.why(e.SID.String(), "somebody asked the HA manager to keep it %s", e.resource.State)
 		e.next(fmt.Sprintf("ha-manager set %s --state started", e.SID), "has the HA manager start it")
 	}

@@ -100,7 +100,8 @@ func (w *world) otherMaintenance(node ha.NodeName) []ha.Blocker {
 		if st := w.haState(n.Name); st == ha.NodeMaintenance {
 			out = append(out, ha.Blocker{Code: codeOtherMaintenance, Subject: string(n.Name),
 				Reason: "Proxmox has it in maintenance mode",
-				Fix:    fmt.Sprintf("`ha-manager crm-command node-maintenance disable %s`", n.Name)})
+				Fix: fmt.Sprintf("adopt it and end it: `psw maintenance start %s`, then `psw maintenance end %s`; or, as whoever began it: `ha-manager crm-command node-maintenance disable %s`",
+					n.Name, n.Name, n.Name)})
 		}
 	}
 	return out

@@ -129,7 +129,7 @@ func (w *world) enabled(o *ha.Operation, p *ha.Plan, g ha.Guest, res ha.Resource
 func (w *world) cancelRecover(o ha.Operation) (ha.Operation, ha.Plan) {
 	reason := "given up"
 	if g, res, why := w.resourceOf(o.Target); why == "" && res.State == ha.RequestDisabled {
-		reason = fmt.Sprintf("given up; %s stays disabled and nothing protects it: `ha-manager set %s --state started` when it is mended", o.Target, g.SID)
+		reason = fmt.Sprintf("given up; %s stays disabled and nothing protects it: `psw ha recover %s` goes on when it is mended, or `ha-manager set %s --state started`", o.Target, o.Target, g.SID)
 	}
 	w.closeOperation(&o, ha.OperationCancelled, reason)
 	return o, ha.Plan{}
@@ -183,6 +183,14 @@ func (w *world) resourceOf(name string) (g ha.Guest, r ha.Resource, why string) 
 		return g, r, fmt.Sprintf("%s is not registered with the HA manager", w.label(g.SID))
 	}
 	return g, r, ""
+}
+
+// named is what a guest is called on a command line: its target, or its SID.
+func (w *world) named(g ha.Guest) string {
+	if t, ok := w.TargetOf(g); ok {
+		return t.Name
+	}
+	return g.SID.String()
 }
 
 // guestNamed is the guest a target or a SID names.

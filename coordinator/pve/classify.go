@@ -35,7 +35,7 @@ var sayings = []saying{
 		"somebody else made it meanwhile, and otherwise: `psw ha plan` shows what is there"},
 	{re(`already exists|File exists`), ha.Conflict, ""},
 	{re(`used in HA resources`), ha.Conflict,
-		"take it out of HA first: `ha-manager remove SID`"},
+		"take it out of HA first: take ha: true away and `psw ha apply`; `ha-manager remove SID` if others registered it"},
 	{re(`protection mode enabled`), ha.Conflict, "the guest is protected: `--protection 0` takes that away"},
 	{re(`Rule '[^']*' is invalid`), ha.Conflict,
 		"the rule contradicts the cluster or another rule: `ha-manager rules list` shows them"},

@@ -208,7 +208,7 @@ func targetNotOnPreferredNode(w *world, m managed) verdict {
 	case m.Node == "" || m.guest.Node == m.Node:
 		return pass("", "%s on %s", m.guest.SID, m.guest.Node)
 	}
-	remedy := fmt.Sprintf("when it suits: ha-manager migrate %s %s", m.guest.SID, m.Node)
+	remedy := fmt.Sprintf("when it suits: psw -C DIR ha move %s %s, or psw -C DIR ha rebalance for all; by hand: ha-manager migrate %s %s", m.Name, m.Node, m.guest.SID, m.Node)
 	if _, open := w.s.OpenMaintenance(m.Node); open {
 		remedy = fmt.Sprintf("it comes home with psw -C DIR maintenance end %s", m.Node)
 	}

@@ -48,7 +48,8 @@ func maintenanceForeign(w *world) []verdict {
 		_, ours := w.s.OpenMaintenance(n.Name)
 		if (n.MaintenanceRequested || n.State == ha.NodeMaintenance) && !ours {
 			list = append(list, broken(string(n.Name), "it is in maintenance mode, and not by psw: it takes no HA guest",
-				fmt.Sprintf("ha-manager crm-command node-maintenance disable %s", n.Name)))
+				fmt.Sprintf("psw -C DIR maintenance start %s adopts it, psw -C DIR maintenance end %s ends it; as whoever began it: ha-manager crm-command node-maintenance disable %s",
+					n.Name, n.Name, n.Name)))
 		}
 	}
 	if list == nil {

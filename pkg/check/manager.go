@@ -15,6 +15,13 @@ const (
 	AutoRebalance  ha.Code = "AUTO_REBALANCE"
 )
 
+// masterLockLife is how long a master that has stopped keeps the others from leading, and
+// masterTakeover how long one of them needs then (pve-ha-manager 5.2.0).
+const (
+	masterLockLife = 120 * time.Second
+	masterTakeover = 20 * time.Second
+)
+
 // statusAgeMax is when Proxmox itself calls a CRM or LRM status "old timestamp - dead?"
 // (pve-ha-manager 5.2.0, status API).
 const statusAgeMax = 30 * time.Second
@@ -68,7 +75,11 @@ func crmMasterStale(w *world) []verdict {
 	if !w.used() {
 		return []verdict{skip(clusterSubject, "there are no HA resources: the CRM may be idle")}
 	}
+	const waking = "the first HA resource was registered a moment ago: a CRM takes the lead in one of its next rounds"
 	if h.Master == "" {
+		if w.waking() {
+			return []verdict{passing(clusterSubject, waking)}
+		}
 		return []verdict{broken(clusterSubject, "there are HA resources, but no CRM has become master", remedy)}
 	}
 	if h.MasterAt.IsZero() {
@@ -80,15 +91,30 @@ func crmMasterStale(w *world) []verdict {
 	if own {
 		age = r.Taken.Sub(r.HA.MasterAt)
 	}
+	// Its own report was made before it last worked, in words of its own clock: it leads since.
+	just := ok && !own && !r.Taken.IsZero() && r.Taken.Before(h.MasterAt)
 	switch {
+	case age > statusAgeMax && w.waking():
+		return []verdict{passing(clusterSubject, waking)}
 	case age > statusAgeMax:
-		return []verdict{broken(clusterSubject, fmt.Sprintf("%s is master, but has not worked for %s; another node takes over 120 s after it stopped", h.Master, span(age)), remedy)}
+		return []verdict{broken(clusterSubject, fmt.Sprintf("%s is master, but has not worked for %s; another node takes over 120 s after it stopped", h.Master, span(age)), takeoverRemedy(age, remedy))}
+	case just:
+		return []verdict{passing(clusterSubject, "%s has just taken the lead", h.Master)}
 	case !ok:
 		return []verdict{unknown(clusterSubject, "%s is master, but %s", h.Master, why)}
 	case !own:
 		return []verdict{unknown(clusterSubject, "the API calls %s master, its own /etc/pve does not", h.Master)}
 	}
 	return []verdict{pass(clusterSubject, "%s, %s ago", h.Master, span(max(age, 0)))}
+}
+
+// takeoverRemedy: as long as another node takes over by itself nobody need do anything.
+func takeoverRemedy(age time.Duration, remedy string) string {
+	left := masterLockLife + masterTakeover - age
+	if left <= 0 {
+		return remedy
+	}
+	return fmt.Sprintf("wait %s: then another node leads; if none does, %s", span(left), remedy)
 }
 
 func shutdownPolicy(w *world) []verdict {

@@ -42,7 +42,7 @@ var registrationChecks = []Check{
 }
 
 // planRemedy: the plan prints the ha-manager command of every difference.
-const planRemedy = "psw -C DIR ha plan prints the commands that make it so"
+const planRemedy = "psw -C DIR ha apply; psw -C DIR ha plan prints the commands that make it so"
 
 // resource returns the target's HA configuration, or an UNKNOWN to answer with.
 func (w *world) resource(m managed) (ha.Resource, verdict, bool) {
@@ -62,7 +62,7 @@ func targetNotRegistered(w *world, m managed) verdict {
 	}
 	if _, ok := w.s.Inventory.Resource(m.guest.SID); !ok {
 		return broken("", fmt.Sprintf("%s is no HA resource: it goes down with %s and stays down", m.guest.SID, m.guest.Node),
-			fmt.Sprintf("ha-manager add %s --state started --failback 0; %s", m.guest.SID, planRemedy))
+			planRemedy)
 	}
 	return pass("", "%s", m.guest.SID)
 }
@@ -77,9 +77,18 @@ func targetRequestState(w *world, m managed) verdict {
 	case !ok:
 		return v
 	case !keptStarted(r):
-		return broken("", fmt.Sprintf("%s is requested %s: the HA manager does not start it", r.SID, r.State), fmt.Sprintf("ha-manager set %s --state started", r.SID))
+		return broken("", fmt.Sprintf("%s is requested %s: the HA manager does not start it", r.SID, r.State), requestRemedy(m, r))
 	}
 	return pass("", "%s: %s", r.SID, r.State)
+}
+
+// requestRemedy: apply leaves a request state to whoever chose it.
+func requestRemedy(m managed, r ha.Resource) string {
+	byHand := fmt.Sprintf("ha-manager set %s --state started", r.SID)
+	if r.State == ha.RequestDisabled {
+		return fmt.Sprintf("psw -C DIR ha recover %s, once what led to it is mended; by hand: %s", m.Name, byHand)
+	}
+	return byHand
 }
 
 func targetFailback(w *world, m managed) verdict {
@@ -89,7 +98,7 @@ func targetFailback(w *world, m managed) verdict {
 		return v
 	case r.Failback:
 		return broken("", fmt.Sprintf("%s has failback 1: it is moved a second time as soon as its node is back from a failure", r.SID),
-			fmt.Sprintf("ha-manager set %s --failback 0", r.SID))
+			fmt.Sprintf("psw -C DIR ha apply; by hand: ha-manager set %s --failback 0", r.SID))
 	}
 	return pass("", "%s: failback 0", r.SID)
 }
@@ -102,11 +111,11 @@ func targetInError(w *world, m managed) verdict {
 	s, ok := w.s.Inventory.HA.Service(r.SID)
 	switch {
 	case !ok:
-		return unknown("", "the HA manager has no record of %s yet", r.SID)
+		return w.unrecorded(r.SID)
 	case s.State == ha.ServiceError:
 		return broken("", fmt.Sprintf("%s is in state error on %s: the HA manager leaves it alone until somebody clears it", r.SID, s.Node),
-			fmt.Sprintf("on %s: journalctl -u pve-ha-lrm says why; %s; make sure that it runs on no node (%s); ha-manager set %s --state disabled; mend the cause; ha-manager set %s --state started",
-				s.Node, unlock(r.SID), statusCommand(r.SID), r.SID, r.SID))
+			fmt.Sprintf("psw -C DIR ha recover %s leads it out, step by step; why it failed: journalctl -u pve-ha-lrm on %s; by hand: %s; make sure that it runs on no node (%s); ha-manager set %s --state disabled; mend the cause; ha-manager set %s --state started",
+				m.Name, s.Node, unlock(r.SID), statusCommand(r.SID), r.SID, r.SID))
 	}
 	return pass("", "%s: %s", r.SID, s.State)
 }
@@ -136,7 +145,7 @@ func targetFrozen(w *world, m managed) verdict {
 	s, ok := w.s.Inventory.HA.Service(r.SID)
 	switch {
 	case !ok:
-		return unknown("", "the HA manager has no record of %s yet", r.SID)
+		return w.unrecorded(r.SID)
 	case s.State != ha.ServiceFreeze:
 		return pass("", "%s: %s", r.SID, s.State)
 	}
@@ -157,7 +166,7 @@ func targetNotRunning(w *world, m managed) verdict {
 	s, ok := w.s.Inventory.HA.Service(r.SID)
 	switch {
 	case !ok:
-		return unknown("", "the HA manager has no record of %s yet", r.SID)
+		return w.unrecorded(r.SID)
 	case s.Moving():
 		return passing("", "%s is on its way from %s to %s", r.SID, s.Node, s.Target)
 	case s.State == ha.ServiceRequestStart:

@@ -244,6 +244,22 @@ func (w *world) online(name ha.NodeName) bool {
 // used reports whether the HA manager has anything to guard.
 func (w *world) used() bool { return len(w.s.Inventory.Resources) > 0 }
 
+// fresh reports whether a resource was registered so lately that the HA manager need not have
+// taken it up; waking, whether all were, so that it was idle before.
+func (w *world) fresh(sid ha.SID) bool { return slices.Contains(w.s.NewResources, sid) }
+
+func (w *world) waking() bool {
+	return !slices.ContainsFunc(w.s.Inventory.Resources, func(r ha.Resource) bool { return !w.fresh(r.SID) })
+}
+
+// unrecorded is the verdict on a resource of which the HA manager has no record.
+func (w *world) unrecorded(sid ha.SID) verdict {
+	if w.fresh(sid) {
+		return passing("", "%s was registered a moment ago: the HA manager takes it up in one of its next rounds", sid)
+	}
+	return unknown("", "the HA manager has no record of %s yet", sid)
+}
+
 // of returns the names of the HA targets among guests: whom a finding about these
 // guests concerns.
 func (w *world) of(sids ...ha.SID) []string {

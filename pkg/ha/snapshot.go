@@ -24,6 +24,10 @@ type Snapshot struct {
 	Acks []Acknowledgement `json:"acks,omitempty"`
 	// Witnessed is what was seen to happen.
 	Witnessed Witnessed `json:"witnessed,omitzero"`
+	// NewResources are the HA resources that were seen to appear less than ResourceNewMax ago,
+	// sorted: the HA manager may not have taken them up yet. Nobody but a coordinator that
+	// watches can know them.
+	NewResources []SID `json:"new_resources,omitempty"`
 	// Coordinator names who made the snapshot and its generation.
 	Coordinator Identity `json:"coordinator"`
 }
@@ -35,6 +39,11 @@ type Identity struct {
 	// Guest is the guest the coordinator itself runs in, zero if unknown. It is drained last.
 	Guest SID `json:"guest,omitzero"`
 }
+
+// ResourceNewMax: the master takes a new resource up in its next pass, at most 10 s later. With
+// the first one no CRM leads: one takes the lock in its next round and passes in the one after
+// that. Twice that is room for a busy node (pve-ha-manager 5.2.0).
+const ResourceNewMax = time.Minute
 
 // Limits on the age of facts. Nothing is decided on older ones.
 const (
