@@ -61,11 +61,14 @@ sim: ## seeded chaos against the whole coordinator: make sim SEEDS=1000
 e2e: ## the whole system with real binaries, sockets and TLS on the simulated cluster
 	$(GO) test -count=1 ./e2e/...
 
+# Built as the programs that run in the machines are, so that nothing is compiled twice.
+VMTEST = CGO_ENABLED=0 $(GO) test -trimpath -tags vm,grpcnotrace -count=1 -v
+
 vm: ## real machines: corosync, NFS and watchdogs in QEMU without KVM; root on Debian 12, the rest installs itself
-	$(GO) test -tags vm -count=1 -v -timeout 60m ./e2e/vm
+	$(VMTEST) -timeout 60m ./e2e/vm
 
 vm-short: ## the six stories of it that show most
-	$(GO) test -tags vm -count=1 -v -timeout 30m -run '^($(VMSHORT))$$' ./e2e/vm
+	$(VMTEST) -timeout 30m -run '^($(VMSHORT))$$' ./e2e/vm
 
 vm-clean: ## remove the machines' images and saved states
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/psw-ha/vm"

@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -85,11 +86,21 @@ func SharedMount(r ha.Report) (ha.Mount, bool) {
 
 // Whole returns what a node that reports misses of a quorate cluster of three, or nothing.
 func (v View) Whole() string {
+	var why []string
 	for _, r := range v.Reports {
-		if len(r.Corosync.Members) != len(nodeNames) || !r.Corosync.Quorate {
-			reason, _ := r.Failed(ha.ProbeCorosync)
-			return fmt.Sprintf("%s sees members %v, quorate %t %s", r.Node, r.Corosync.Members, r.Corosync.Quorate, reason)
+		if not := v.WholeOn(string(r.Node)); not != "" {
+			why = append(why, not)
 		}
+	}
+	return strings.Join(why, "; ")
+}
+
+// WholeOn is Whole as one node sees it.
+func (v View) WholeOn(node string) string {
+	r, _ := v.Report(node)
+	if len(r.Corosync.Members) != len(nodeNames) || !r.Corosync.Quorate {
+		reason, _ := r.Failed(ha.ProbeCorosync)
+		return fmt.Sprintf("%s sees members %v, quorate %t %s", node, r.Corosync.Members, r.Corosync.Quorate, reason)
 	}
 	return ""
 }
@@ -140,6 +151,26 @@ func (l *Lab) Await(what string, limit time.Duration, holds func(View) string) t
 		last = v
 		return holds(v)
 	}, func() string { return last.faults() })
+}
+
+// AwaitEach waits until each of several things was seen to hold, not necessarily all at
+// once: on a machine that is slow enough some tool on some node has always just failed to
+// answer in time, and agents say so.
+func (l *Lab) AwaitEach(what string, limit time.Duration, each map[string]func(View) string) time.Duration {
+	l.t.Helper()
+	left := maps.Clone(each)
+	return l.Await(what, limit, func(v View) string {
+		var why []string
+		for name, holds := range left {
+			if not := holds(v); not != "" {
+				why = append(why, name+": "+not)
+			} else {
+				delete(left, name)
+			}
+		}
+		slices.Sort(why)
+		return strings.Join(why, "\n")
+	})
 }
 
 // Watch is Await for what no agent reports.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/gossip"
 	"github.com/casaeureka/psw-ha/pkg/rpc"
@@ -52,7 +53,7 @@ const (
 )
 
 // agentSettings are an agent's: what a package's /etc/psw-ha/agent.env would hold.
-func agentSettings(id int) string {
+func agentSettings(id int, writeEvery time.Duration) string {
 	peers := []string{hostAddress + ":" + gossipPort}
 	for k := range nodeNames {
 		if k+1 != id {
@@ -64,7 +65,7 @@ func agentSettings(id int) string {
 		"PSW_HA_GOSSIP_BIND=" + storageAddress(id) + ":" + gossipPort,
 		"PSW_HA_GOSSIP_KEY_FILE=/etc/psw-ha/gossip.key",
 		"PSW_HA_GOSSIP_PEERS=" + strings.Join(peers, ","),
-		"PSW_HA_WRITE_EVERY=10s", // as often as it may; a story waits for it
+		"PSW_HA_WRITE_EVERY=" + writeEvery.String(),
 	}, "\n") + "\n"
 }
 

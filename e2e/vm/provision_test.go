@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/casaeureka/psw-ha/agent/probe"
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -47,7 +48,7 @@ type recorded struct{ probe.Host }
 func (recorded) Run(context.Context, string, ...string) ([]byte, error) { return nil, os.ErrNotExist }
 
 func TestAnAgentKnowsEverybodyElse(t *testing.T) {
-	s := agentSettings(2)
+	s := agentSettings(2, time.Minute)
 	for _, want := range []string{"PSW_HA_GOSSIP_BIND=10.10.2.2:7946\n", "PSW_HA_GOSSIP_PEERS=10.10.2.254:7946,10.10.2.1:7946,10.10.2.3:7946\n"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("the settings of pve2 lack %q:\n%s", want, s)

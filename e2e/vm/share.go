@@ -79,7 +79,7 @@ func (l *Lab) begin(shared bool, agents []string) {
 	l.c = r.now.c
 	// One after the other: a beginning costs most.
 	for _, name := range agents {
-		l.must(l.Node(name).m.startAgent(l.t.Context()))
+		l.must(l.Node(name).m.startAgent(l.t.Context(), writeEvery(len(agents))))
 		l.Await("the agent of "+name+" reports", time.Minute, func(v View) string {
 			if _, ok := v.Report(name); !ok {
 				return name + " has not reported"
@@ -102,20 +102,22 @@ func (r *Rig) stop() {
 func (l *Lab) wholeAgain() {
 	l.t.Helper()
 	began := time.Now()
-	l.Await("every agent reports a whole cluster", time.Minute, func(v View) string {
-		for _, name := range l.rig.now.agents {
+	whole := map[string]func(View) string{}
+	for _, name := range l.rig.now.agents {
+		whole[name] = func(v View) string {
 			if r, ok := v.FreshReport(ha.NodeName(name)); !ok || r.Received.Before(began) {
-				return name + " has not reported since"
+				return "it has not reported since"
 			}
+			return v.WholeOn(name)
 		}
-		return v.Whole()
-	})
+	}
+	l.AwaitEach("every agent reports a whole cluster", time.Minute, whole)
 }
 
 // startAgent starts the node's agent by its packaged unit. The settings are written to
 // the host's folder as well, so that a machine that is reset begins with them.
-func (m *machine) startAgent(ctx context.Context) error {
-	settings := agentSettings(m.id)
+func (m *machine) startAgent(ctx context.Context, writeEvery time.Duration) error {
+	settings := agentSettings(m.id, writeEvery)
 	err := replace(filepath.Join(m.dir, "share", m.name, "root/etc/psw-ha/agent.env"), []byte(settings), 0o600)
 	if err != nil {
 		return err
@@ -125,6 +127,15 @@ func (m *machine) startAgent(ctx context.Context) error {
 	}
 	_, err = m.run(ctx, "systemctl start --no-block psw-agent")
 	return err
+}
+
+// writeEvery is how often an agent tries to write to the shared storage: as often as it may
+// where it is alone and stories wait for it, else as it is shipped.
+func writeEvery(agents int) time.Duration {
+	if agents == 1 {
+		return 10 * time.Second
+	}
+	return time.Minute
 }
 
 // told is what became of a story.

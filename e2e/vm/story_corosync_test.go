@@ -45,25 +45,27 @@ func TestALinkLostInOtherWays(t *testing.T) {
 // linkStory breaks a link of pve2 and mends it again.
 func linkStory(lab *vm.Lab, link int, break_, fix func()) {
 	break_()
-	lab.Await(fmt.Sprintf("both ends report link %d of pve2 as not connected", link), time.Minute, func(v View) string {
-		for _, ends := range [][2]string{{"pve2", "pve1"}, {"pve2", "pve3"}, {"pve1", "pve2"}} {
+	cut := map[string]func(View) string{"pve1 is in a whole cluster": wholeOn("pve1"), "pve2 is in a whole cluster": wholeOn("pve2")}
+	for _, ends := range [][2]string{{"pve2", "pve1"}, {"pve2", "pve3"}, {"pve1", "pve2"}} {
+		cut[ends[0]+" to "+ends[1]] = func(v View) string {
 			if l, ok := v.Link(ends[0], ends[1], link); !ok || l.Connected {
-				return fmt.Sprintf("%s reports %+v", ends[0], l)
+				return fmt.Sprintf("%+v", l)
 			}
+			return ""
 		}
-		return v.Whole()
-	})
+	}
+	lab.AwaitEach(fmt.Sprintf("both ends report link %d of pve2 as not connected", link), time.Minute, cut)
 	lab.AwaitFinding(check.CorosyncLinkDown, "pve2", ha.Fail, 10*time.Second)
 	lab.AwaitFinding(check.NodeNotQuorate, "pve2", ha.Pass, 10*time.Second)
 	fix()
-	lab.Await("all links are connected again", time.Minute, func(v View) string {
-		for _, node := range []string{"pve1", "pve2"} {
-			if f, _ := v.Finding(check.CorosyncLinkDown, node); f.Status != ha.Pass {
-				return fmt.Sprintf("%s: %s %s", node, f.Status, f.Evidence)
-			}
-		}
-		return v.Whole()
-	})
+	for _, node := range []string{"pve1", "pve2"} {
+		lab.AwaitFinding(check.CorosyncLinkDown, node, ha.Pass, time.Minute)
+	}
+	lab.AwaitEach("nobody has lost anybody", time.Minute, map[string]func(View) string{"pve1": wholeOn("pve1"), "pve2": wholeOn("pve2")})
+}
+
+func wholeOn(node string) func(View) string {
+	return func(v View) string { return v.WholeOn(node) }
 }
 
 // Corosync is frozen: its tools hang. The agent's other facts keep coming, round after
@@ -92,5 +94,5 @@ func TestCorosyncFrozen(t *testing.T) {
 		return ""
 	})
 	pve2.ThawCorosync()
-	lab.Await("pve2 is back in the cluster", time.Minute, View.Whole)
+	lab.Await("pve2 is back in the cluster", time.Minute, wholeOn("pve2"))
 }
