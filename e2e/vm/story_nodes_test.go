@@ -77,12 +77,12 @@ func TestANodeCutOffIsResetByItsWatchdog(t *testing.T) {
 	pve3.MendLink(0)
 	pve3.MendLink(1)
 	lab.Await("pve3 is back, as another boot", 5*time.Minute, func(v View) string {
-		r, _ := v.Report("pve3")
-		if r.System.BootID == before || r.System.BootID == "" {
+		if r, _ := v.Report("pve3"); r.System.BootID == before || r.System.BootID == "" {
 			return "boot " + r.System.BootID
 		}
-		return v.Whole()
+		return ""
 	})
+	lab.AwaitEach("nobody has lost anybody", time.Minute, map[string]func(View) string{"pve1": wholeOn("pve1"), "pve3": wholeOn("pve3")})
 }
 
 // Power is cut. Corosync and gossip both notice; how fast each does, and when agents and

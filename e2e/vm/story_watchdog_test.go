@@ -17,15 +17,17 @@ func TestSoftdogAgainstAHardwareWatchdog(t *testing.T) {
 	lab := start(t, "pve2", "pve3")
 	soft, hard := lab.Node("pve2"), lab.Node("pve3")
 	hard.UseWatchdog("i6300esb")
-	lab.Await("pve3 reports a hardware watchdog, pve2 softdog", time.Minute, func(v View) string {
-		for node, identity := range map[string]string{"pve2": "Software Watchdog", "pve3": "i6300ESB timer"} {
+	identified := map[string]func(View) string{}
+	for node, identity := range map[string]string{"pve2": "Software Watchdog", "pve3": "i6300ESB timer"} {
+		identified[node] = func(v View) string {
 			w := mustReport(t, v, node).Watchdog
 			if len(w.Devices) != 1 || w.Devices[0].Identity != identity || w.Devices[0].State != "active" || w.MuxDevice != "/dev/watchdog0" {
-				return node + ": " + describe(w)
+				return describe(w)
 			}
+			return ""
 		}
-		return ""
-	})
+	}
+	lab.AwaitEach("pve3 reports a hardware watchdog, pve2 softdog", time.Minute, identified)
 	lab.AwaitFinding(check.WatchdogSoftware, "pve3", ha.Pass, 15*time.Second)
 	lab.AwaitFinding(check.WatchdogSoftware, "pve2", ha.Warn, 15*time.Second)
 
