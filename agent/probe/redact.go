@@ -55,6 +55,9 @@ func processOf(name string) (pid string, ok bool) {
 // redactFile returns what may be published of a file; keep is false if nothing may.
 func (r *Recording) redactFile(name string, data []byte) (redacted []byte, keep bool) {
 	if pid, ok := processOf(name); ok {
+		if idleThread(name, data) {
+			return nil, false
+		}
 		return redactProcess(path.Base(name), data, r.holdsWatchdog(pid))
 	}
 	if name == packageDatabase {
@@ -152,8 +155,29 @@ func redactProcess(file string, data []byte, holder bool) ([]byte, bool) {
 		}), true
 	case "cmdline":
 		return redactCommandLine(data), true
+	case "stat":
+		return redactProcessStat(data), true
 	}
 	return data, true
+}
+
+// redactProcessStat keeps of /proc/PID/stat the fields up to the start time: those after it
+// are addresses in the process's memory.
+func redactProcessStat(data []byte) []byte {
+	const kept = 20 // fields behind the name: 3 to 22 of proc(5)
+	end := bytes.LastIndexByte(data, ')')
+	fields := bytes.Fields(data[end+1:])
+	if end < 0 || len(fields) <= kept {
+		return data
+	}
+	return append(append(bytes.Clone(data[:end+1]), ' '), append(bytes.Join(fields[:kept], []byte(" ")), '\n')...)
+}
+
+// idleThread reports whether a file is of a thread that does not wait in the kernel: nobody
+// asks more of it than that.
+func idleThread(name string, data []byte) bool {
+	_, state, _, err := parseTask(data)
+	return strings.Contains(name, "/task/") && path.Base(name) == "stat" && err == nil && state != 'D'
 }
 
 // redactCommandLine keeps the arguments that say which guest a process is. A kvm command

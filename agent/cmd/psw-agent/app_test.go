@@ -78,6 +78,7 @@ func TestExitCodesAndWhereThingsAreSaid(t *testing.T) {
 		{"--help", exitDone, "Exit codes: 0 done or ready", ""},
 		{"check", exitNotReady, "FAIL: pve-manager is not installed", ""},
 		{"check --quiet", exitNotReady, "This node is not ready for HA.", ""},
+		{"check --quiet --verbose", exitUsage, "", "--quiet and --verbose exclude each other"},
 		{"check -o yaml", exitUsage, "", `-o is text or json, not "yaml"`},
 		{"check now", exitUsage, "", "usage: psw-agent check"},
 		{"chekc", exitUsage, "", `there is no command "chekc"`},
@@ -118,29 +119,55 @@ func TestCheckOnALaptop(t *testing.T) {
 	}
 }
 
+// In the text that one thing is not drowned in its effects; --verbose names them.
+func TestTheTextOnALaptopIsShort(t *testing.T) {
+	_, c := laptop(t, nil, "check")
+	if lines := strings.Count(c.stdout.String(), "\n"); lines > 20 || !strings.Contains(c.stdout.String(), "checks are effects of PVE_NOT_INSTALLED (--verbose names them)") {
+		t.Errorf("%d lines:\n%s", lines, &c.stdout)
+	}
+	if _, c := laptop(t, nil, "check", "--verbose"); !strings.Contains(c.stdout.String(), "[WATCHDOG_MISSING]") {
+		t.Errorf("--verbose does not name what was left out:\n%s", &c.stdout)
+	}
+}
+
 // node1 is a node with one of everything: a single link, an NFS server that hangs, an LRM
 // nobody could look at.
 func node1() ha.Report {
 	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	link := ha.Link{PeerID: 2, Peer: "node2", Enabled: true, Connected: true, Latency: 400 * time.Microsecond}
-	return ha.Report{
+	link := ha.Link{PeerID: 2, Peer: "node2", Enabled: true, Connected: true, Latency: 400 * time.Microsecond, LatencyMax: 3 * time.Millisecond, Local: "10.30.0.1", Interface: "eno1"}
+	card := func(name string, addresses ...string) ha.Interface {
+		return ha.Interface{Name: name, Kind: ha.InterfacePhysical, State: "up", Carrier: true, Speed: 10000, FullDuplex: true, Addresses: addresses, Physical: []string{name}}
+	}
+	r := ha.Report{
 		Node: "node1", Taken: noon,
-		System: ha.System{PVEVersion: "9.2.11", PVEHAVersion: "5.2.0", PmxcfsMounted: true, PmxcfsWritable: true},
+		System: ha.System{Kernel: "6.17.2-1-pve", PVEVersion: "9.2.11", PVEHAVersion: "5.2.0", PmxcfsMounted: true, PmxcfsWritable: true},
 		Mounts: []ha.Mount{{Source: "nas:/mnt/pool/psw", Path: "/mnt/pve/psw", Type: "nfs4", Version: "4.2", Hard: true, Stuck: 40 * time.Second}},
-		Watchdog: ha.Watchdog{Devices: []ha.WatchdogDevice{{Name: "watchdog0", Identity: "Software Watchdog", State: "active", Timeout: 10 * time.Second}},
+		Watchdog: ha.Watchdog{Devices: []ha.WatchdogDevice{{Name: "watchdog0", Identity: "Software Watchdog", Driver: "softdog", State: "active", Timeout: 10 * time.Second}},
 			MuxRunning: true, MuxDevice: "/dev/watchdog0", MuxActive: true, Loaded: []string{"softdog"}},
-		Corosync: ha.Corosync{Running: true, NodeID: 1, Quorate: true, Votes: 3, Expected: 3, Quorum: 2, Members: []int{1, 2, 3}, Links: []ha.Link{link}},
+		Corosync: ha.Corosync{Running: true, NodeID: 1, Quorate: true, Votes: 3, Expected: 3, Quorum: 2, Members: []int{1, 2, 3}, Links: []ha.Link{link},
+			TokenTimeout: 3650 * time.Millisecond, ConfigVersion: 5, Config: ha.CorosyncConfig{Version: 5, ClusterVersion: 5, ClusterName: "home"}},
+		Hardware: ha.Hardware{Vendor: "Supermicro", CPUVendor: "GenuineIntel", CPUModel: "Xeon E-2336", CPULevel: 4, Virtualization: true, NewestKernel: "6.17.2-1-pve"},
+		Clock:    ha.Clock{Synchronized: true, Offset: time.Millisecond, Daemon: "chronyd", Source: "10.10.0.1"},
+		Interfaces: []ha.Interface{card("eno1", "10.30.0.1/24"), card("eno2"),
+			{Name: "vmbr0", Kind: ha.InterfaceBridge, State: "up", Carrier: true, Lower: []string{"eno2"}, Physical: []string{"eno2"}, Addresses: []string{"10.10.0.1/24"}, Gateway: true}},
+		Storages: []ha.LocalStorage{{Name: "psw", Type: "nfs", Shared: true, Path: "/mnt/pve/psw", Mounted: "nas:/mnt/pool/psw", MountedType: "nfs4"}},
+		Stalls: ha.Stalls{Looked: true, Watched: time.Hour, PressureKnown: true, Pressure: 0.31, StuckCount: 1,
+			Stuck: []ha.StuckProcess{{PID: 900, Name: "pvestatd", For: 40 * time.Second}}},
 		Failures: []ha.ProbeFailure{{Probe: ha.ProbeLRM, Reason: "pmxcfs did not answer within 2s"}},
 	}
+	for _, name := range []string{"corosync", "pve-cluster", "pve-ha-crm", "pve-ha-lrm", "watchdog-mux"} {
+		r.Units = append(r.Units, ha.Unit{Name: name, Active: "active", Sub: "running", Enabled: "enabled"})
+	}
+	return r
 }
 
 func TestTheTextOfACheck(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		quiet bool
-	}{{"check", false}, {"check-quiet", true}} {
+		name string
+		much detail
+	}{{"check", usual}, {"check-quiet", quiet}, {"check-verbose", verbose}} {
 		var b bytes.Buffer
-		if err := writeText(&b, check.JudgeNode(node1()), tt.quiet); err != nil {
+		if err := writeText(&b, check.JudgeNode(node1()), tt.much); err != nil {
 			t.Fatal(err)
 		}
 		file := filepath.Join("testdata", tt.name+".golden")
@@ -172,6 +199,11 @@ func TestRecordWritesAFileThatCanBeReadAgain(t *testing.T) {
 	}
 	if _, err := probe.ParseRecording(text); err != nil {
 		t.Error(err)
+	}
+	for _, secret := range []string{"PRIVATE", "password", "secret"} {
+		if strings.Contains(string(text), secret) {
+			t.Errorf("the recording holds %q", secret)
+		}
 	}
 	// A recording is never overwritten: it may be the only one of what went wrong.
 	if code, c = laptop(t, nil, "record", dir); code != exitFailed || !strings.Contains(c.stderr.String(), "cannot record laptop") {

@@ -13,7 +13,7 @@ import (
 
 func (a app) checkCommand() *cobra.Command {
 	var output string
-	var quiet, write bool
+	var less, more, write bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Judge this node by itself: is it ready for high availability?",
@@ -26,6 +26,9 @@ It ends with 0 if the node is ready and with 3 if it is not.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
 				return ha.Errorf(ha.Invalid, "-o is text or json, not %q", output)
+			}
+			if less && more {
+				return ha.Errorf(ha.Invalid, "--quiet and --verbose exclude each other")
 			}
 			node, err := a.node()
 			if err != nil {
@@ -43,7 +46,14 @@ It ends with 0 if the node is ready and with 3 if it is not.`,
 			if output == "json" {
 				err = writeJSON(a.stdout, node, readiness)
 			} else {
-				err = writeText(a.stdout, readiness, quiet)
+				much := usual
+				switch {
+				case less:
+					much = quiet
+				case more:
+					much = verbose
+				}
+				err = writeText(a.stdout, readiness, much)
 			}
 			if err != nil || readiness.Ready() {
 				return err
@@ -53,7 +63,8 @@ It ends with 0 if the node is ready and with 3 if it is not.`,
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "the answer's `FORMAT`: text or json")
 	cmd.Flags().BoolVar(&write, "write", true, "write a small file to each mount of Proxmox's NFS storages and read it back")
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "leave out what is well")
+	cmd.Flags().BoolVar(&less, "quiet", false, "leave out what is well")
+	cmd.Flags().BoolVar(&more, "verbose", false, "name the checks that have nothing to look at, or are effects of another")
 	return cmd
 }
 

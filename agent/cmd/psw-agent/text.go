@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -15,13 +17,35 @@ const (
 	indent     = "      "
 )
 
+// How much a text says.
+type detail int
+
+const (
+	quiet   detail = iota // what is wrong
+	usual                 // and what is well; what there is nothing to say of is counted
+	verbose               // everything
+)
+
+// countedMin is from how many on checks of which there is nothing to say are counted: on a
+// machine without Proxmox nearly all of them.
+const countedMin = 3
+
 // writeText writes a verdict in pve8to9's words, under the node's name, with totals. What
 // is well is said by what was checked; what is not by what was seen, and what to do.
-func writeText(w io.Writer, r ha.Readiness, quiet bool) error {
+func writeText(w io.Writer, r ha.Readiness, much detail) error {
+	counted := make(map[ha.Code]int) // by cause; none: there is nothing to look at
+	for _, f := range r.Findings {
+		if f.Status == ha.Skip {
+			counted[f.Because]++
+		}
+	}
 	var b strings.Builder
 	subject := ""
 	for _, f := range r.Findings {
-		if quiet && f.Status != ha.Warn && f.Status != ha.Fail && f.Status != ha.Unknown {
+		switch {
+		case much == quiet && f.Status != ha.Warn && f.Status != ha.Fail && f.Status != ha.Unknown:
+			continue
+		case much == usual && f.Status == ha.Skip && counted[f.Because] >= countedMin:
 			continue
 		}
 		if f.Subject != subject {
@@ -29,6 +53,9 @@ func writeText(w io.Writer, r ha.Readiness, quiet bool) error {
 			subject = f.Subject
 		}
 		writeFinding(&b, f)
+	}
+	if much == usual {
+		writeCounted(&b, counted)
 	}
 	t := count(r)
 	fmt.Fprintf(&b, "\n= SUMMARY =\nTOTAL: %d  PASSED: %d  NOTICES: %d  WARNINGS: %d  FAILURES: %d  SKIPPED: %d  UNKNOWN: %d\n",
@@ -40,6 +67,19 @@ func writeText(w io.Writer, r ha.Readiness, quiet bool) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeCounted says how many checks were left out, and why.
+func writeCounted(b *strings.Builder, counted map[ha.Code]int) {
+	for _, cause := range slices.Sorted(maps.Keys(counted)) {
+		switch n := counted[cause]; {
+		case n < countedMin:
+		case cause == "":
+			fmt.Fprintf(b, "SKIP: %d checks have nothing to look at here (--verbose names them)\n", n)
+		default:
+			fmt.Fprintf(b, "SKIP: %d checks are effects of %s (--verbose names them)\n", n, cause)
+		}
+	}
 }
 
 func writeFinding(b *strings.Builder, f ha.Finding) {
