@@ -2,9 +2,11 @@ package pve
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,8 +100,71 @@ func recordedRefusals(t *testing.T) []refusal {
 		}
 		out = append(out, r)
 	}
-	if lines.Err() != nil || len(out) < 200 {
+	if lines.Err() != nil || len(out) < 261 {
 		t.Fatalf("read %d recorded refusals: %v", len(out), lines.Err())
 	}
 	return out
+}
+
+// No refusal of the recordings that the simulator is held to is missing in the table.
+func TestEveryRecordedRefusalIsInTheTable(t *testing.T) {
+	type call struct {
+		method, path string
+		status       int
+		reason       string
+	}
+	known := make(map[call]bool)
+	for _, r := range recordedRefusals(t) {
+		known[call{r.Method, r.Path, r.Status, r.Reason}] = true
+	}
+	files, err := filepath.Glob(filepath.Join("..", "..", "e2e", "pvesim", "testdata", "*.jsonl.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	seen := 0
+	for _, name := range files {
+		for _, x := range exchanges(t, name) {
+			if x.Status < 400 {
+				continue
+			}
+			seen++
+			path, _, _ := strings.Cut(x.URL, "?")
+			if !known[call{x.Method, path, x.Status, x.Reason}] {
+				t.Errorf("%s: %s of %s: %s %s: %d %s", filepath.Base(name), x.Label, x.Node, x.Method, x.URL, x.Status, x.Reason)
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d refusals in %v", seen, files)
+	}
+}
+
+type exchange struct {
+	Label, Node, Method, URL string
+	Status                   int
+	Reason                   string
+}
+
+func exchanges(t *testing.T, name string) (out []exchange) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := json.NewDecoder(z)
+	for {
+		var x exchange
+		switch err := lines.Decode(&x); {
+		case errors.Is(err, io.EOF):
+			return out
+		case err != nil:
+			t.Fatalf("%s: %v", name, err)
+		}
+		out = append(out, x)
+	}
 }
