@@ -277,3 +277,27 @@ func TestAnAgentThatObeysNobodyIsNotReady(t *testing.T) {
 		t.Errorf("AGENT_SUPERSEDED is %s, want NOTICE", f.Status)
 	}
 }
+
+// A machine that is installed and waits to be declared is nobody's trouble; one that
+// believes it is a member, or holds a guest, is judged like the others.
+func TestAMachineThatWaitsToBeDeclaredIsNotJudged(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*ha.Report)
+		ready  bool
+	}{
+		"blank":    {func(*ha.Report) {}, true},
+		"removed":  {func(r *ha.Report) { r.Membership.Clustered = true }, false},
+		"guests":   {func(r *ha.Report) { r.GuestConfigs = []ha.GuestConfig{{SID: ha.MustSID("vm:900")}} }, false},
+		"not seen": {func(r *ha.Report) { r.Failures = []ha.ProbeFailure{{Probe: ha.ProbeMembership, Reason: "denied"}} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := healthy()
+			r := ha.Report{Node: "node9", Taken: s.At, Received: s.At, System: s.Reports[0].System}
+			tt.change(&r)
+			s.Reports = append(s.Reports, r)
+			if got := check.Judge(s, ha.CheckRequest{Profile: check.Minimum}); got.Ready() != tt.ready {
+				t.Errorf("ready %v, want %v:%s", got.Ready(), tt.ready, show(got))
+			}
+		})
+	}
+}

@@ -32,7 +32,8 @@ type world struct {
 	policy ha.Policy
 	// alone: there is one report and nothing else.
 	alone bool
-	// nodes are the nodes to judge, by name: declared, members, and those that report.
+	// nodes are the nodes to judge, by name: declared, members, and those that report and
+	// are more than spare.
 	nodes   []ha.NodeName
 	reports map[ha.NodeName]ha.Report // fresh ones only
 	targets []managed
@@ -83,6 +84,9 @@ func newWorld(s ha.Snapshot, p *ha.Policy) *world {
 		w.nodes = append(w.nodes, n.Name)
 	}
 	for _, r := range s.Reports {
+		if spare(s, r) {
+			continue
+		}
 		w.nodes = append(w.nodes, r.Node)
 		if fresh, ok := s.FreshReport(r.Node); ok {
 			w.reports[r.Node] = fresh
@@ -95,6 +99,22 @@ func newWorld(s ha.Snapshot, p *ha.Policy) *world {
 	w.indexRules()
 	w.indexInventory()
 	return w
+}
+
+// spare reports whether a machine only waits to be declared: by its own account it is in no
+// cluster and holds no guest, and the cluster does not know of it. It can neither help nor
+// harm; a node that believes it is a member can.
+func spare(s ha.Snapshot, r ha.Report) bool {
+	_, member := s.Inventory.Node(r.Node)
+	if member || slices.Contains(s.Policy.Cluster.Nodes, r.Node) || !s.InventoryFresh() || s.Inventory.Cluster.Standalone {
+		return false
+	}
+	for _, probe := range []string{ha.ProbeMembership, ha.ProbeGuests, ha.ProbeGuestConfigs} {
+		if _, failed := r.Failed(probe); failed {
+			return false
+		}
+	}
+	return !r.Membership.Clustered && len(r.Running) == 0 && len(r.GuestConfigs) == 0 && !r.Corosync.Running
 }
 
 func (w *world) indexReports() {
