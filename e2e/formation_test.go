@@ -54,9 +54,15 @@ const formToken = "11111111-2222-3333-4444-555555555555"
 
 func onASite(t *testing.T, nodes int, tell func(*site)) {
 	t.Helper()
+	onASiteOf(t, nodes, "", tell)
+}
+
+// onASiteOf is onASite with a version of Proxmox VE.
+func onASiteOf(t *testing.T, nodes int, version string, tell func(*site)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{t: t, dir: t.TempDir(), agents: map[ha.NodeName]*hand{}}
-		spec := pvesim.Spec{Tokens: []pvesim.TokenSpec{{User: "root@pam", ID: "ha", Secret: formToken}}}
+		spec := pvesim.Spec{Version: version, Tokens: []pvesim.TokenSpec{{User: "root@pam", ID: "ha", Secret: formToken}}}
 		s.policy = ha.Policy{Project: "home", Cluster: ha.ClusterPolicy{Name: "home",
 			Storage: &ha.SharedStorage{Type: "nfs", Server: "10.99.7.50", Export: "/mnt/pool/psw", Mount: "/mnt/shared", Options: "vers=4.2"}}}
 		for k := range nodes {
@@ -140,9 +146,9 @@ func (s *site) crash() {
 func (s *site) ticks(n int) {
 	s.t.Helper()
 	for range n {
-		for _, name := range s.policy.Cluster.Nodes {
-			if s.sim.Up(string(name)) {
-				s.turn(name)
+		for _, name := range s.sim.Nodes() {
+			if s.sim.Up(name) {
+				s.turn(ha.NodeName(name))
 			}
 		}
 		s.tick()
@@ -287,47 +293,6 @@ func TestBlankNodesBecomeACluster(t *testing.T) {
 			s.t.Errorf("the second run: %s\n%s", o.Reason, steps(o))
 		}
 	})
-}
-
-// Whoever dies, before or after whichever deed, the end is the same.
-func TestFormationSurvivesEveryKill(t *testing.T) {
-	const deeds = 7
-	for deed := range deeds {
-		for _, before := range []bool{true, false} {
-			for _, victim := range []string{"coordinator", "agent"} {
-				t.Run(fmt.Sprintf("%s %d %v", victim, deed, before), func(t *testing.T) {
-					onASite(t, 3, func(s *site) {
-						n := 0
-						s.kill = func(now bool, _ string) bool {
-							if now != before {
-								return false
-							}
-							n++
-							if n != deed+1 {
-								return false
-							}
-							if victim == "coordinator" {
-								s.crash()
-							} else {
-								for name := range s.agents {
-									s.install(name)
-								}
-							}
-							return true
-						}
-						if o := s.operate(form); o.Outcome != ha.OperationDone {
-							s.t.Errorf("%s: %s\n%s", o.Outcome, o.Reason, steps(o))
-						}
-						s.ticks(10)
-						s.whole(3)
-						if n <= deed {
-							s.t.Errorf("only %d deeds: nobody was killed", n)
-						}
-					})
-				})
-			}
-		}
-	}
 }
 
 // Each refusal names its cause and what to type next, before anything is touched.

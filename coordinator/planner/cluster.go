@@ -3,7 +3,6 @@ package planner
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -218,16 +217,20 @@ func (j *journey) device2() {
 		return
 	}
 	have := j.device()
-	members := slices.Clone(j.joiners())
+	removing := j.o.Kind == ha.OperationRemoveNode
+	members := 0 // when all is done
 	for _, n := range j.Inventory.Nodes {
-		if j.o.Kind != ha.OperationRemoveNode || n.Name != j.o.Node {
-			members = append(members, n.Name)
+		if !removing || n.Name != j.o.Node {
+			members++
 		}
+	}
+	if !removing { // which joins nobody, least of all the node that is still declared
+		members += len(j.joiners())
 	}
 	l := leg{key: "qdevice " + want.Host, text: "set up the QDevice " + want.Host, reached: have == want.Host || have == "?",
 		action: ha.SetupQDevice{On: j.first(), Host: want.Host}, patience: devicePatience}
-	if n := len(members); !l.reached && n%2 == 1 {
-		l.skip = fmt.Sprintf("the cluster has %d nodes, and Proxmox supports a QDevice with an even number only", n)
+	if !l.reached && members%2 == 1 {
+		l.skip = fmt.Sprintf("the cluster has %d nodes, and Proxmox supports a QDevice with an even number only", members)
 	}
 	j.step(l)
 }

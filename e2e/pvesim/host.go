@@ -280,7 +280,7 @@ func (n *node) system(name string) (entry, bool) {
 	case "sys/class/watchdog/watchdog0":
 		return folder(0o755, slices.Collect(maps.Keys(softdog))...)
 	case "var/lib/dpkg/status":
-		return file(fmt.Sprintf(packages, n.version()))
+		return file(fmt.Sprintf(packages, n.haManager(), n.version()))
 	}
 	attribute, ok := strings.CutPrefix(name, "sys/class/watchdog/watchdog0/")
 	if value, known := softdog[attribute]; ok && known {
@@ -300,7 +300,7 @@ const packages = `Package: pve-ha-manager
 Status: install ok installed
 Priority: optional
 Section: perl
-Version: 5.2.0
+Version: %s
 
 Package: pve-manager
 Status: install ok installed

@@ -14,6 +14,14 @@ var since9 = map[string][]string{
 	"DELETE /cluster/ha/resources/{sid}": {"purge"},
 }
 
+// haManager is the version of pve-ha-manager that comes with the node's release.
+func (n *node) haManager() string {
+	if n.major() >= 9 {
+		return "5.2.0"
+	}
+	return "4.0.7"
+}
+
 // serves reports whether the node's release has such a call at all.
 func (n *node) serves(path string) bool {
 	return n.major() >= 9 || !strings.HasPrefix(path, "/cluster/ha/rules") && !slices.Contains([]string{"/cluster/ha/status/arm-ha", "/cluster/ha/status/disarm-ha"}, path)
