@@ -12,7 +12,7 @@ COUNT   ?= 6
 VMSHORT  = TestAHealthyCluster|TestCheckOnAMachineWithoutProxmox|TestTheStorageIsProvedShared|TestALinkCutBothWays|TestTheNFSServerFreezes|TestANodeCutOffIsResetByItsWatchdog
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim e2e vm vm-short vm-clean bench bench-agent bench-rivals clean
+.PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim kills e2e vm vm-short vm-clean bench bench-agent bench-rivals clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
