@@ -160,3 +160,29 @@ func TestNodeThatStandsAlone(t *testing.T) {
 		t.Errorf("a private key where a public one belongs: %s, %+v", why, r.Membership)
 	}
 }
+
+// The kernel does not show soft_noboot: what modprobe or the command line sets counts, and
+// only for a softdog that is there.
+func TestSoftdogThatIsToldNotToReset(t *testing.T) {
+	for _, tt := range []struct {
+		file, text string
+		loaded     string
+		want       bool
+	}{
+		{"etc/modprobe.d/softdog.conf", "options softdog soft_margin=20 soft_noboot=1\n", "softdog", true},
+		{"usr/lib/modprobe.d/softdog.conf", "options softdog soft_noboot=0\n", "softdog", false},
+		{"etc/modprobe.d/softdog.conf", "# options softdog soft_noboot=1\n", "softdog", false},
+		{"proc/cmdline", "quiet softdog.soft_noboot=1\n", "softdog", true},
+		{"etc/modprobe.d/softdog.conf", "options softdog soft_noboot=1\n", "iTCO_wdt", false},
+	} {
+		host := load(t, "busy.pve1")
+		delete(host.files, softNobootFile)
+		delete(host.files, "proc/modules")
+		delete(host.files, tt.file)
+		host.add("proc/modules", tt.loaded+" 16384 1 - Live 0x0\n")
+		host.add(tt.file, tt.text)
+		if got := lookAt(t, host).Watchdog.SoftNoboot; got != tt.want {
+			t.Errorf("%s with %q and %s: %t, want %t", tt.file, tt.text, tt.loaded, got, tt.want)
+		}
+	}
+}

@@ -13,10 +13,12 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// softNoboot reports whether softdog was loaded with soft_noboot=1, which makes it log
-// instead of reset.
+const softNobootFile = "sys/module/softdog/parameters/soft_noboot"
+
+// softNoboot reports whether softdog shows that it was loaded with soft_noboot=1, which makes
+// it log instead of reset. Debian's and Proxmox's kernels do not show it.
 func softNoboot(h Host) (bool, error) {
-	data, err := optional(h, "sys/module/softdog/parameters/soft_noboot")
+	data, err := optional(h, softNobootFile)
 	if err != nil || data == nil {
 		return false, err
 	}
@@ -29,6 +31,40 @@ func softNoboot(h Host) (bool, error) {
 		return false, fmt.Errorf("neither 0 nor 1: %.20q", value)
 	}
 }
+
+// nobootConfigured reports whether softdog is told soft_noboot when it is loaded: by
+// modprobe's configuration or by the kernel's command line. What its kernel does not show is
+// taken from there: a watchdog that was told not to reset must not pass for one that does.
+func nobootConfigured(h Host) (bool, error) {
+	var missing faults
+	noboot := false
+	for _, dir := range modprobeFolders {
+		texts, err := confFiles(h, dir)
+		missing.add(dir, err)
+		for _, text := range texts {
+			for line := range strings.Lines(text) {
+				f := strings.Fields(line)
+				if len(f) > 2 && f[0] == "options" && f[1] == "softdog" {
+					noboot = noboot || setsNoboot(f[2:], "soft_noboot=")
+				}
+			}
+		}
+	}
+	cmdline, err := optional(h, "proc/cmdline")
+	missing.add("proc/cmdline", bare(err))
+	noboot = noboot || setsNoboot(strings.Fields(string(cmdline)), "softdog.soft_noboot=")
+	return noboot, missing.err()
+}
+
+func setsNoboot(words []string, option string) bool {
+	return slices.ContainsFunc(words, func(word string) bool {
+		value, ok := strings.CutPrefix(word, option)
+		return ok && value != "0"
+	})
+}
+
+// modprobeFolders are where modprobe's configuration lies.
+var modprobeFolders = []string{"etc/modprobe.d", "run/modprobe.d", "lib/modprobe.d", "usr/lib/modprobe.d"}
 
 // watchdogNames are modules that provide a watchdog, or get into the way of one, whose names
 // do not end as the kernel's habit has it. mei and mei_me are Intel AMT's management engine,
@@ -78,7 +114,7 @@ const settingsAgeMax = time.Minute
 type watchdogSettings struct {
 	at       time.Time
 	loaded   []string
-	settings ha.Watchdog // Options, Blacklisted, RuntimeWatchdog and RuntimeDevice
+	settings ha.Watchdog // Options, SoftNoboot, Blacklisted, RuntimeWatchdog and RuntimeDevice
 	missing  faults
 }
 
@@ -91,6 +127,10 @@ func (c *watchdogSettings) read(h Host, w *ha.Watchdog, missing *faults) {
 		c.missing.add("parameters of modules", err)
 		c.settings.Blacklisted, err = blacklistedWatchdogs(h, w.Loaded)
 		c.missing.add("modprobe.d", err)
+		if shown, err := exists(h, softNobootFile); slices.Contains(w.Loaded, "softdog") && (!shown || err != nil) {
+			c.settings.SoftNoboot, err = nobootConfigured(h)
+			c.missing.add("options of softdog", err)
+		}
 		c.settings.RuntimeWatchdog, c.settings.RuntimeDevice, err = runtimeWatchdog(h)
 		c.missing.add("settings of systemd", err)
 		if len(c.missing) > 0 {
@@ -98,6 +138,7 @@ func (c *watchdogSettings) read(h Host, w *ha.Watchdog, missing *faults) {
 		}
 	}
 	w.Options, w.Blacklisted = slices.Clone(c.settings.Options), slices.Clone(c.settings.Blacklisted)
+	w.SoftNoboot = w.SoftNoboot || c.settings.SoftNoboot
 	w.RuntimeWatchdog, w.RuntimeDevice = c.settings.RuntimeWatchdog, c.settings.RuntimeDevice
 	*missing = append(*missing, c.missing...)
 }
@@ -138,7 +179,7 @@ func moduleOptions(h Host, modules []string) ([]ha.ModuleOption, error) {
 func blacklistedWatchdogs(h Host, loaded []string) ([]string, error) {
 	var list []string
 	var missing faults
-	for _, dir := range []string{"etc/modprobe.d", "run/modprobe.d", "lib/modprobe.d", "usr/lib/modprobe.d"} {
+	for _, dir := range modprobeFolders {
 		texts, err := confFiles(h, dir)
 		missing.add(dir, err)
 		for _, text := range texts {

@@ -86,6 +86,21 @@ func (n *Node) Mount(options ...string) {
 	n.Run("/usr/lib/lab/mount-shared " + strings.Join(options, ","))
 }
 
+// Impersonate makes the node its own NFS server, by the real one's address: nothing but what
+// lies there is another.
+func (n *Node) Impersonate() {
+	n.l.t.Helper()
+	n.Run("set -e; modprobe nfsd; ip addr add " + nasAddress + "/32 dev lo; mkdir -p /nfsroot; mount -t tmpfs tmpfs /nfsroot; mkdir /nfsroot/export; " +
+		"mount -t nfsd nfsd /proc/fs/nfsd 2>/dev/null || true; echo 10 >/proc/fs/nfsd/nfsv4leasetime; echo 10 >/proc/fs/nfsd/nfsv4gracetime; " +
+		"rpcbind -w; exportfs -ra; rpc.mountd --port 892; rpc.nfsd --no-udp 2; echo Y >/proc/fs/nfsd/v4_end_grace")
+}
+
+// StopImpersonating ends Impersonate.
+func (n *Node) StopImpersonating() {
+	n.l.t.Helper()
+	n.Run("rpc.nfsd 0; exportfs -ua; pkill -x rpc.mountd; pkill -x rpcbind; umount /nfsroot; ip addr del " + nasAddress + "/32 dev lo")
+}
+
 // Arm has the stand-in of pve-ha-lrm hold the watchdog, as Proxmox's does once the node has
 // HA guests: from now on a node without quorum is reset.
 func (n *Node) Arm() { n.l.t.Helper(); n.Run("touch /run/lab-armed") }

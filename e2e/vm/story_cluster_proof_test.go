@@ -40,27 +40,31 @@ func TestTheStorageIsProvedShared(t *testing.T) {
 		pve3.Unmount()
 		pve3.Mount()
 	}
-	sameNameAnotherFolder(t, lab)
+	sameNameAnotherServer(t, lab)
 	proved(t, lab)
 }
 
-// sameNameAnotherFolder has the server put another folder under the same export, and pve3
-// mount it anew: server, export and file system's id are the same everywhere, all mounts
-// answer, and what one node writes another does not see. Only trying it tells.
-func sameNameAnotherFolder(t *testing.T, lab *vm.Lab) {
-	t.Log("         -- the server has put another folder under the same export, and pve3 mounted it anew")
-	pve3, nas := lab.Node("pve3"), lab.NAS()
+// sameNameAnotherServer has another server answer to pve3 by the NFS server's address, as a
+// wrong VLAN or an address given twice would. Server, export and the file system's id are
+// the same everywhere, all mounts answer and can be written, and what one node writes
+// another does not see. Only trying it tells.
+func sameNameAnotherServer(t *testing.T, lab *vm.Lab) {
+	t.Helper()
+	t.Log("         -- another server answers to pve3 by the same address, with an export of the same name")
+	pve3 := lab.Node("pve3")
 	pve3.Unmount()
-	nas.Run("mkdir -p /nfsroot/newer && mount --bind /nfsroot/newer /nfsroot/export && exportfs -f")
+	pve3.Impersonate()
 	pve3.Mount()
 	unmasked(t, lab.Prove(), "what the other node wrote is not there")
 	lab.AwaitFinding(check.StorageProvedNotShared, "pve3", ha.Fail, 15*time.Second)
 	for _, code := range []ha.Code{check.NFSNotMounted, check.NFSNotAnswering, check.NFSWrongSource} {
 		lab.AwaitFinding(code, "pve3", ha.Pass, 15*time.Second)
 	}
-	lab.AwaitFinding(check.NFSSourceDiffers, "cluster", ha.Pass, 15*time.Second)
+	for _, code := range []ha.Code{check.NFSSourceDiffers, check.NFSFilesystemDiffers} {
+		lab.AwaitFinding(code, "cluster", ha.Pass, 15*time.Second)
+	}
 	pve3.Unmount()
-	nas.Run("umount /nfsroot/export && exportfs -f")
+	pve3.StopImpersonating()
 	pve3.Mount()
 }
 

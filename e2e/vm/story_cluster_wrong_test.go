@@ -47,8 +47,8 @@ func TestWatchdogsThatGuardNothing(t *testing.T) {
 	const hold = "touch /run/held; modprobe i6300esb; (exec 9>/dev/watchdog1; while test -e /run/held; do printf . >&9; sleep 1; done; printf V >&9) </dev/null >/dev/null 2>&1 &"
 	sideBySide(t, share(t, nodes...), []cause{
 		{"pve1", "softdog only says that it would reset, and another module is configured",
-			"systemctl stop watchdog-mux && rmmod softdog && modprobe softdog soft_noboot=1 && systemctl start watchdog-mux && echo WATCHDOG_MODULE=iTCO_wdt >/etc/default/pve-ha-manager",
-			"rm /etc/default/pve-ha-manager; systemctl stop watchdog-mux && rmmod softdog && systemctl start watchdog-mux",
+			"echo options softdog soft_noboot=1 >/etc/modprobe.d/softdog.conf; systemctl stop watchdog-mux && rmmod softdog && systemctl start watchdog-mux && echo WATCHDOG_MODULE=iTCO_wdt >/etc/default/pve-ha-manager",
+			"rm /etc/default/pve-ha-manager /etc/modprobe.d/softdog.conf; systemctl stop watchdog-mux && rmmod softdog && systemctl start watchdog-mux",
 			[]finding{{code: check.WatchdogSoftNoboot, status: ha.Fail}, {code: check.WatchdogModuleNotLoaded, status: ha.Warn}}},
 		{"pve2", "watchdog-mux is stopped, and there is no watchdog", "systemctl stop watchdog-mux && rmmod softdog", "systemctl start watchdog-mux",
 			[]finding{{code: check.WatchdogMuxNotRunning, status: ha.Fail}, {code: check.WatchdogMissing, status: ha.Fail}}},

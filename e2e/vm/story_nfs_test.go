@@ -135,7 +135,7 @@ func TestTheStorageCannotBeWritten(t *testing.T) {
 	}{
 		{"the export is made read-only", "exportfs -o ro,sync,no_subtree_check,no_root_squash,insecure,fsid=1 10.10.2.0/24:/export", "exportfs -ra", "read-only file system"},
 		{"the server's file system turns read-only, as after an error of its disk", "mount -o remount,ro /nfsroot", "mount -o remount,rw /nfsroot", "read-only file system"},
-		{"the storage is full", "dd if=/dev/zero of=/nfsroot/export/filler bs=1M 2>/dev/null; sync", "rm /nfsroot/export/filler; sync", "no space left"},
+		{"the storage is full", "for size in 1M 1k 1k; do dd if=/dev/zero bs=$size of=/nfsroot/export/filler-$size oflag=append conv=notrunc 2>/dev/null; sync; done", "rm /nfsroot/export/filler-*; sync", "no space left"},
 	} {
 		t.Logf("         -- %s", cause.name)
 		nas.Run(cause.break_)
