@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"time"
 
@@ -25,13 +24,6 @@ const (
 	linksMax = 8
 	// authorizeMax is the longest a node may be let in to join.
 	authorizeMax = time.Hour
-)
-
-var (
-	// clusterName is what pvecm takes for a name: at most 15 letters, digits and hyphens.
-	clusterName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?$`)
-	// hostName is a name or an address of a machine outside the cluster.
-	hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$`)
 )
 
 // pvecm runs one pvecm command, which was checked word by word; the host checks it again.
@@ -63,7 +55,7 @@ func (a *Agent) createCluster(ctx context.Context, deed ha.CreateCluster) ha.Ord
 	switch why := a.here(deed.Node); {
 	case why != "":
 		return refused("%s", why)
-	case !clusterName.MatchString(deed.Name):
+	case !probe.ClusterName.Matches(deed.Name):
 		return refused("%q is no name of a cluster: it has 1 to 15 letters, digits and hyphens", deed.Name)
 	case fault != "":
 		return refused("%s", fault)
@@ -92,7 +84,7 @@ func (a *Agent) joinCluster(ctx context.Context, deed ha.JoinCluster) ha.OrderRe
 // authorizeJoin lets the joining node's root in. Every member's file is one and the same.
 func (a *Agent) authorizeJoin(deed ha.AuthorizeJoin) ha.OrderResult {
 	switch {
-	case !nodeName.MatchString(string(deed.Node)):
+	case !probe.NodeName.Matches(string(deed.Node)):
 		return refused("%q is no name of a node", deed.Node)
 	case deed.For <= 0 || deed.For > authorizeMax:
 		return refused("a node is let in for %s at the most, and not for %s", authorizeMax, deed.For)
@@ -106,7 +98,7 @@ func (a *Agent) authorizeJoin(deed ha.AuthorizeJoin) ha.OrderResult {
 }
 
 func (a *Agent) revokeJoin(deed ha.RevokeJoin) ha.OrderResult {
-	if !nodeName.MatchString(string(deed.Node)) {
+	if !probe.NodeName.Matches(string(deed.Node)) {
 		return refused("%q is no name of a node", deed.Node)
 	}
 	if err := a.letOut(deed.Node, deed.Joined); err != nil {
@@ -116,7 +108,7 @@ func (a *Agent) revokeJoin(deed ha.RevokeJoin) ha.OrderResult {
 }
 
 func (a *Agent) setupQDevice(ctx context.Context, deed ha.SetupQDevice) ha.OrderResult {
-	if !hostName.MatchString(deed.Host) {
+	if !probe.HostName.Matches(deed.Host) {
 		return refused("%q is no name and no address of a host", deed.Host)
 	}
 	return a.pvecm(ctx, qdeviceMax, deed.String(), "qdevice", "setup", deed.Host)
@@ -126,7 +118,7 @@ func (a *Agent) setupQDevice(ctx context.Context, deed ha.SetupQDevice) ha.Order
 // of; that it is a member, and not this one, is seen here once more.
 func (a *Agent) removeClusterNode(ctx context.Context, deed ha.RemoveClusterNode) ha.OrderResult {
 	switch {
-	case !nodeName.MatchString(string(deed.Node)):
+	case !probe.NodeName.Matches(string(deed.Node)):
 		return refused("%q is no name of a node", deed.Node)
 	case deed.Node == a.config.Node:
 		return refused("a node cannot remove itself from the cluster")

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -79,16 +78,13 @@ func DefaultConfig() Config {
 	}
 }
 
-// nodeName is what Proxmox accepts as the name of a node: a host name without domain.
-var nodeName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
-
 // Validate names every fault, each with what would be right. The error is Invalid.
 func (c Config) Validate() error {
 	var faults []error
 	fault := func(format string, args ...any) {
 		faults = append(faults, ha.Errorf(ha.Invalid, format, args...))
 	}
-	if !nodeName.MatchString(string(c.Node)) {
+	if !probe.NodeName.Matches(string(c.Node)) {
 		fault("node %q is no name of a Proxmox node: want the host name without domain, as `pvecm nodes` prints it", c.Node)
 	}
 	if len(c.Coordinators) == 0 && !c.Gossip.On() {

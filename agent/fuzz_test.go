@@ -24,7 +24,7 @@ func FuzzBMCFile(f *testing.F) {
 		b, err := parseBMC(strings.NewReader(text), "/etc/psw-ha/bmc/node1", want)
 		password, rest, _ := strings.Cut(text, "\n")
 		if err == nil {
-			if b.address != want || !probe.BMCUser.MatchString(b.user) || strings.HasPrefix(b.user, "-") {
+			if b.address != want || !probe.BMCUser.Matches(b.user) || strings.HasPrefix(b.user, "-") {
 				t.Errorf("%q gives %+v", text, b)
 			}
 			if !strings.Contains(rest, b.user) || !strings.Contains(rest, "address") {

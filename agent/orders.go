@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/casaeureka/psw-ha/agent/probe"
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
@@ -130,7 +131,7 @@ func refused(format string, args ...any) ha.OrderResult {
 // ask for any other. The command only leaves a note for the CRM: that it worked is to be
 // seen in manager_status, by whoever ordered it (pve-ha-manager 5.2.0).
 func (a *Agent) setNodeMaintenance(ctx context.Context, deed ha.SetNodeMaintenance, expires time.Time) ha.OrderResult {
-	if !nodeName.MatchString(string(deed.Node)) {
+	if !probe.NodeName.Matches(string(deed.Node)) {
 		return refused("%q is no name of a node", deed.Node)
 	}
 	members, err := a.members(ctx)

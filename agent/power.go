@@ -46,7 +46,7 @@ func (a *Agent) openBMC(node ha.NodeName, address netip.Addr, secret string) (bm
 	if secret == "" {
 		secret = "bmc/" + string(node)
 	}
-	if !probe.BMCSecret.MatchString(secret) {
+	if !probe.BMCSecret(secret) {
 		return bmc{}, fmt.Errorf("%q is no name of a BMC's secret: want bmc/NAME", secret)
 	}
 	b := bmc{file: filepath.Join(a.config.SecretDir, secret)}
@@ -79,7 +79,7 @@ func parseBMC(r io.Reader, file string, address netip.Addr) (bmc, error) {
 		}
 	}
 	switch {
-	case !probe.BMCUser.MatchString(b.user) || strings.HasPrefix(b.user, "-"):
+	case !probe.BMCUser.Matches(b.user) || strings.HasPrefix(b.user, "-"):
 		return b, fmt.Errorf("%s names no user of the BMC: want a line `user NAME` after the password", b.file)
 	case b.address != address:
 		return b, fmt.Errorf("%s is not for the BMC at %s: want a line `address %s` in it, if it is", b.file, address, address)

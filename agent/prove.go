@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,13 +23,10 @@ const (
 	storagesMax = 5 * time.Second
 )
 
-// nonce is what a word must look like: it becomes the name of a file.
-var nonce = regexp.MustCompile(`^[a-z0-9]{16,64}$`)
-
 // proveStorage does this node's part in proving that a storage is shared. What the file
 // system says is the answer; it fails only if the file system says nothing.
 func (a *Agent) proveStorage(ctx context.Context, deed ha.ProveStorage) ha.OrderResult {
-	if !nonce.MatchString(deed.Nonce) {
+	if !probe.ProofNonce(deed.Nonce) {
 		return refused("%q is no word for a proof", deed.Nonce)
 	}
 	if !slices.Contains([]ha.ProofDeed{ha.ProofWrite, ha.ProofRead, ha.ProofRemove}, deed.Deed) {

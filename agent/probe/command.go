@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +32,6 @@ const (
 	// stays behind, and is not started a second time.
 	killMax = 500 * time.Millisecond
 )
-
-// nodeName is what Proxmox takes for the name of a node: a host name's first label.
-var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 
 // Allowed reports whether a command line is on the allow-list: all that an agent, which
 // runs as root, will ever start. Arguments are compared whole; nothing passes a shell.
@@ -70,7 +66,7 @@ func Allowed(name string, args ...string) bool {
 		return allowedIPMI(args)
 	case "ha-manager":
 		return len(args) == 4 && args[0] == "crm-command" && args[1] == "node-maintenance" &&
-			(args[2] == "enable" || args[2] == "disable") && nodeName.MatchString(args[3])
+			(args[2] == "enable" || args[2] == "disable") && NodeName.Matches(args[3])
 	}
 	return false
 }

@@ -3,15 +3,7 @@ package probe
 import (
 	"net/netip"
 	"path"
-	"regexp"
 	"slices"
-)
-
-// BMCUser is what an agent takes for the name of a BMC's user, BMCSecret for that of the
-// file with its password. IPMI allows names of 16 characters (IPMI 2.0, 22.28).
-var (
-	BMCUser   = regexp.MustCompile(`^[A-Za-z0-9._@-]{1,16}$`)
-	BMCSecret = regexp.MustCompile(`^bmc/[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 )
 
 // IPMIArguments are those of ipmitool for a BMC: it reads the password itself, from the
@@ -30,7 +22,7 @@ func allowedIPMI(args []string) bool {
 	}
 	address, err := netip.ParseAddr(args[7])
 	user, file, command := args[9], args[11], args[14]
-	return err == nil && BMCUser.MatchString(user) && user[0] != '-' &&
-		path.IsAbs(file) && path.Clean(file) == file && BMCSecret.MatchString("bmc/"+path.Base(file)) &&
+	return err == nil && BMCUser.Matches(user) && user[0] != '-' &&
+		path.IsAbs(file) && path.Clean(file) == file && fileName.Matches(path.Base(file)) &&
 		(command == "status" || command == "off") && slices.Equal(args, IPMIArguments(address, user, file, command))
 }

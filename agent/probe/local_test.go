@@ -170,15 +170,41 @@ func TestCommandRunsInACleanEnvironment(t *testing.T) {
 	}
 }
 
+// With stat(1) and without, the answer is the same.
 func TestStatfsOfThisMachine(t *testing.T) {
-	host := Local(LocalOptions{})
-	total, free, err := host.Statfs(t.Context(), t.TempDir())
-	if err != nil || total == 0 || free > total {
-		t.Errorf("total %d, free %d, %v", total, free, err)
+	dir := t.TempDir()
+	totals := map[uint64]bool{}
+	for _, host := range []Host{Local(LocalOptions{}), Local(LocalOptions{CommandDirs: []string{dir}})} {
+		total, free, err := host.Statfs(t.Context(), dir)
+		if err != nil || total == 0 || free > total {
+			t.Errorf("total %d, free %d, %v", total, free, err)
+		}
+		totals[total] = true
+		for _, path := range []string{"/does/not/exist", "/does: not/'exist'"} {
+			var said *fs.PathError
+			if _, _, err := host.Statfs(t.Context(), path); !errors.As(err, &said) || err.Error() != "statfs "+path+": no such file or directory" {
+				t.Errorf("nothing there: %v", err)
+			}
+		}
 	}
-	var said *fs.PathError
-	if _, _, err := host.Statfs(t.Context(), "/does/not/exist"); !errors.As(err, &said) || err.Error() != "statfs /does/not/exist: no such file or directory" {
-		t.Errorf("nothing there: %v", err)
+	if len(totals) != 1 {
+		t.Errorf("stat(1) and statfs(2) disagree: %v", totals)
+	}
+}
+
+// What stat(1) says of itself is no answer of the file system.
+func TestStatThatCouldNotAsk(t *testing.T) {
+	for _, script := range []string{"echo stat: out of memory >&2; exit 1", "echo 4096 hello", "kill -9 $$", "exit 1",
+		"echo \"stat: cannot read file system information for '/': \" >&2; exit 1",
+		"echo \"stat: cannot read file system information for '/': Stale file handle\" >&2; exit 2"} {
+		_, _, err := withCommand(t, "stat", script).Statfs(t.Context(), "/")
+		if _, answered := ownAnswer(err); err == nil || answered {
+			t.Errorf("%q: %v", script, err)
+		}
+	}
+	_, _, err := withCommand(t, "stat", "echo \"stat: cannot read file system information for '/': Stale file handle\" >&2; exit 1").Statfs(t.Context(), "/")
+	if said, answered := ownAnswer(err); !answered || said.Error() != "stale file handle" {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -91,6 +91,7 @@ type Prober struct {
 	// jobsFailed: the LRM has jobs that did not end well, as the lrm probe saw it last.
 	jobsFailed atomic.Bool
 	commands   commandLineCache
+	threads    kernelThreads
 }
 
 // New returns a Prober for a host that is the node of that name.
@@ -253,7 +254,7 @@ func (r *round) processes() ([]process, error) {
 					r.scanErr = fmt.Errorf("list processes: a fault in the probe itself: %v", fault)
 				}
 			}()
-			r.list, r.scanErr = scanProcesses(r.host)
+			r.list, r.scanErr = scanProcesses(r.host, &r.threads)
 		}()
 	})
 	<-r.scanned

@@ -43,15 +43,17 @@ func isLXC(name string) bool  { return name == nameLXC || strings.HasPrefix(name
 
 // scanProcesses walks /proc and returns the relevant processes by PID. It reads only
 // comm, which never blocks; cmdline may, while the process waits for a dead NFS server.
-func scanProcesses(h Host) ([]process, error) {
+func scanProcesses(h Host, threads *kernelThreads) ([]process, error) {
 	entries, err := fs.ReadDir(h, "proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
+	threads.begin(h)
+	defer threads.end()
 	var list []process
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid <= 0 {
+		if err != nil || pid <= 0 || threads.have(pid) {
 			continue
 		}
 		comm, err := read(h, "proc/"+entry.Name()+"/comm")
@@ -63,6 +65,8 @@ func scanProcesses(h Host) ([]process, error) {
 		}
 		if name := string(bytes.TrimSuffix(comm, []byte("\n"))); relevant(name) {
 			list = append(list, process{pid, name})
+		} else {
+			threads.ask(h, pid)
 		}
 	}
 	return list, nil

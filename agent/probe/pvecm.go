@@ -7,16 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
-)
-
-// clusterName and outsideHost are what pvecm takes for a cluster's name and for the host of
-// a QDevice.
-var (
-	clusterName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?$`)
-	outsideHost = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$`)
 )
 
 // pvecmAllowed reports whether an agent may run pvecm with these arguments. Neither a
@@ -27,13 +19,13 @@ func pvecmAllowed(args []string) bool {
 	}
 	switch args[0] {
 	case "create":
-		return clusterName.MatchString(args[1]) && linksAllowed(args[2:])
+		return ClusterName.Matches(args[1]) && linksAllowed(args[2:])
 	case "add":
 		return IsAddress(args[1]) && len(args) > 4 && slices.Equal(args[2:4], []string{"--use_ssh", "1"}) && linksAllowed(args[4:])
 	case "delnode":
-		return len(args) == 2 && nodeName.MatchString(args[1])
+		return len(args) == 2 && NodeName.Matches(args[1])
 	case "qdevice":
-		return len(args) == 2 && args[1] == "remove" || len(args) == 3 && args[1] == "setup" && outsideHost.MatchString(args[2])
+		return len(args) == 2 && args[1] == "remove" || len(args) == 3 && args[1] == "setup" && HostName.Matches(args[2])
 	}
 	return false
 }

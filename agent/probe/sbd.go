@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,11 +13,10 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// sbdDevice is what may be a disk of SBD's: a path below /dev without detours.
-var sbdDevice = regexp.MustCompile(`^/dev/[A-Za-z0-9_+:=@-][A-Za-z0-9_+:=@./-]*$`)
-
+// isSBDDevice reports whether a path can be a disk of SBD's: below /dev, without detours.
 func isSBDDevice(path string) bool {
-	return sbdDevice.MatchString(path) && !strings.Contains(path, "/.")
+	name, below := strings.CutPrefix(path, "/dev/")
+	return below && deviceName.Matches(name) && !strings.Contains(path, "/.")
 }
 
 // lookSBD reads which disks SBD uses, and what is on each.

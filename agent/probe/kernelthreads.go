@@ -1,0 +1,120 @@
+package probe
+
+import (
+	"bytes"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// kernelThreads remembers which PIDs are threads of the kernel: most of what a machine with
+// many processors lists in /proc, and never of interest. Any other process can become one
+// that matters, by running another program, and is looked at in every round.
+//
+// Linux hands out PIDs in a circle. One that has ended comes again only when all others have
+// been handed out, and what is remembered is forgotten long before. Its zero value is ready;
+// rounds take turns with it.
+type kernelThreads struct {
+	turn  sync.Mutex
+	known map[int]sighted
+	round int
+	// off is set where it cannot be told whether a PID has come again.
+	off bool
+	// since is how many processes the machine had started when known was empty, and circle
+	// after how many more it is emptied.
+	since, circle int64
+}
+
+// sighted is what is remembered of a PID.
+type sighted struct {
+	kernel bool
+	round  int // in which it was last there
+}
+
+// begin begins a walk over all processes; end ends it.
+func (t *kernelThreads) begin(h Host) {
+	t.turn.Lock()
+	t.round++
+	if t.round == 1 { // who looks once has nothing to remember
+		t.off = true
+		return
+	}
+	started, ok := processesStarted(h)
+	t.off = !ok
+	if !ok || t.known == nil || started < t.since || started-t.since > t.circle {
+		t.known, t.since = map[int]sighted{}, started
+		t.circle, ok = circleOfPIDs(h)
+		t.off = t.off || !ok
+	}
+}
+
+func (t *kernelThreads) end() {
+	maps.DeleteFunc(t.known, func(_ int, s sighted) bool { return s.round != t.round })
+	t.turn.Unlock()
+}
+
+// have reports whether a PID is known to be a thread of the kernel.
+func (t *kernelThreads) have(pid int) bool {
+	s, ok := t.known[pid]
+	if !ok {
+		return false
+	}
+	s.round = t.round
+	t.known[pid] = s
+	return s.kernel
+}
+
+// ask finds out what a PID is that was not there before. What cannot be told is asked again.
+func (t *kernelThreads) ask(h Host, pid int) {
+	if _, asked := t.known[pid]; asked || t.off {
+		return
+	}
+	stat, err := read(h, procFile(pid, "stat"))
+	if err != nil {
+		return
+	}
+	if kernel, ok := isKernelThread(stat); ok {
+		t.known[pid] = sighted{kernel: kernel, round: t.round}
+	}
+}
+
+// isKernelThread reads the flags in /proc/PID/stat.
+func isKernelThread(stat []byte) (is, ok bool) {
+	const (
+		flagsField = 6          // counted from the state, which follows the name
+		kthread    = 0x00200000 // PF_KTHREAD of the kernel
+	)
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= flagsField {
+		return false, false
+	}
+	flags, err := strconv.ParseUint(fields[flagsField], 10, 64)
+	return flags&kthread != 0, err == nil
+}
+
+// processesStarted is how many processes and threads the machine has started since boot.
+func processesStarted(h Host) (n int64, ok bool) {
+	data, err := read(h, "proc/stat")
+	if err != nil {
+		return 0, false
+	}
+	for line := range bytes.Lines(data) {
+		if value, found := bytes.CutPrefix(line, []byte("processes ")); found {
+			n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+			return n, err == nil && n > 0
+		}
+	}
+	return 0, false
+}
+
+// circleOfPIDs is after how many more processes a PID that was seen might come again, with
+// plenty of room for those that are in use and for what starts during a walk.
+func circleOfPIDs(h Host) (n int64, ok bool) {
+	data, err := read(h, "proc/sys/kernel/pid_max")
+	if err != nil {
+		return 0, false
+	}
+	n, err = strconv.ParseInt(string(bytes.TrimSpace(data)), 10, 64)
+	return n / 4, err == nil && n > 0
+}
