@@ -17,7 +17,7 @@ VMSHORT  = TestAHealthyCluster|TestCheckOnAMachineWithoutProxmox|TestTheStorageI
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# grpcnotrace leaves out gRPC's debug pages, and with them a third of the agent's resident memory.
+# grpcnotrace leaves out gRPC's debug pages, and with them much of the agent's resident memory (docs/decisions/0013).
 build: ## build psw-agent, psw-coordinator, psw and psw-lab into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -ldflags '-s -w $(STAMP)' -o bin/ $(MAINS)
 

@@ -30,7 +30,7 @@ const (
 //
 // net/http's own server would do all this and HTTP/2 too. Linked into the agent it costs
 // every node more than a megabyte, whether metrics are asked for or not, so only its
-// parser of requests and its writer of answers are used (docs/decisions/0010).
+// parser of requests and its writer of answers are used (docs/decisions/0010, 0013).
 func Serve(l net.Listener, page func() []byte, log *slog.Logger) {
 	var answering sync.WaitGroup
 	defer answering.Wait()
