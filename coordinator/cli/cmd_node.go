@@ -55,7 +55,12 @@ Exit codes: 0 it is removed, 1 failed, 3 refused, 4 the deadline passed, 130 no 
 following.`,
 		Example: `  psw node remove node3 --dry-run
   psw node remove node3 --powered-off node3`,
-		Args: oneNode,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return exit(exitUsage, "%s takes one node at a time, not %d: the next one only when this one is out", cmd.CommandPath(), len(args))
+			}
+			return oneNode(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if off != "" && off != args[0] {
 				return exit(exitUsage, "--powered-off says that %s is off, but %s is to be removed", off, args[0])

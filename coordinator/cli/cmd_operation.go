@@ -210,7 +210,12 @@ func (a *app) operationWatchCommand() *cobra.Command {
 following only.
 
 Exit codes: 0 it is done, 1 it failed or was given up, 3 something was left out, 130 no longer following.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return exit(exitUsage, "%s follows one operation, not %d: their IDs are in psw operation list", cmd.CommandPath(), len(args))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var f operationFollowing
 			if len(args) == 1 {

@@ -76,6 +76,8 @@ func TestWrongUsage(t *testing.T) {
 		{"maintenance start node1 --deadline soon --yes", `invalid argument "soon" for "--deadline" flag: time: invalid duration "soon" (see psw maintenance start --help)`},
 		{"maintenance start node1", "cannot ask whether to proceed, because this is not a terminal: add --yes to begin, or --dry-run to see the plan only"},
 		{"maintenance end node1", "cannot ask whether to proceed, because this is not a terminal: add --yes to begin, or --dry-run to see the plan only"},
+		{"node remove node3 node4", "psw node remove takes one node at a time, not 2: the next one only when this one is out"},
+		{"operation watch a b", "psw operation watch follows one operation, not 2: their IDs are in psw operation list"},
 		{"node remove node3", "cannot ask whether node3 is off, because this is not a terminal: say so with --powered-off node3"},
 		{"node remove node3 --yes", "cannot ask whether node3 is off, because this is not a terminal: say so with --powered-off node3"},
 		{"node remove node3 --powered-off node3", "cannot ask whether to proceed, because this is not a terminal: add --yes to begin, or --dry-run to see the plan only"},
