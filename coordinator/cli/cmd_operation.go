@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,7 +82,7 @@ func (a *app) operate(ctx context.Context, op *rpc.Operator, r ha.OperationReque
 	if err != nil {
 		return cannot(what, err)
 	}
-	if err := a.showOperationPreview(p, f.dryRun, continues); err != nil || f.dryRun {
+	if err := a.showOperationPreview(r, p, f.dryRun, continues); err != nil || f.dryRun {
 		return err
 	}
 	switch {
@@ -108,7 +109,7 @@ func (a *app) operate(ctx context.Context, op *rpc.Operator, r ha.OperationReque
 	if f.detach {
 		return a.operationDetached(o, p)
 	}
-	return a.followOperation(ctx, op, operationFollowing{id: o.ID, deadline: r.Options.Deadline})
+	return a.followOperation(ctx, op, operationFollowing{id: o.ID, deadline: r.Options.Deadline, nothing: !continues && nothingToDo(p)})
 }
 
 // goesOn looks whether what is asked for is under way.
@@ -192,9 +193,12 @@ func (a *app) listOperations(ctx context.Context, op *rpc.Operator) error {
 		return nil
 	}
 	a.print(operationRows(a.style, views)...)
-	for _, v := range views {
-		if len(v.Operation.Notices) > 0 {
-			o := v.Operation
+	for k, v := range views {
+		o := v.Operation
+		again := func(later ha.OperationView) bool {
+			return later.Operation.Kind == o.Kind && later.Operation.Subject() == o.Subject()
+		}
+		if len(o.Notices) > 0 && !slices.ContainsFunc(views[k+1:], again) {
 			a.print("", fmt.Sprintf("Left to you by %s %s of %s:", o.Kind.Command(), o.Subject(), stamp(o.RequestedAt)))
 			a.print(noticeLines(o)...)
 		}

@@ -290,7 +290,7 @@ func (a *app) command(words string, node ha.NodeName) string {
 	if a.flags.tls != "" {
 		parts = append(parts, "--tls", shellWord(a.flags.tls))
 	}
-	return strings.Join(append(parts, words, string(node)), " ")
+	return strings.TrimSpace(strings.Join(append(parts, words, string(node)), " "))
 }
 
 // shellWord quotes a word where the shell would take it apart.

@@ -18,6 +18,8 @@ type operationFollowing struct {
 	cancelled bool
 	// deadline ends the following; zero means none.
 	deadline time.Time
+	// nothing: there is nothing to do, so that it is over at once.
+	nothing bool
 	// lost: the coordinator does not answer now.
 	lost bool
 }
@@ -53,7 +55,7 @@ func (a *app) followOperation(ctx context.Context, op *rpc.Operator, f operation
 	for {
 		select {
 		case v := <-views:
-			if last.Operation.ID == "" && !v.Operation.Closed() && a.screen == nil && !a.json() {
+			if last.Operation.ID == "" && !v.Operation.Closed() && a.screen == nil && !a.json() && !f.nothing {
 				a.talk("%s", ctrlCOperation(v.Operation))
 			}
 			if err := a.showOperation(f, last, v); err != nil {

@@ -52,3 +52,23 @@ func TestWhatIsLeftToTheOperatorIsSaidAtTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// What is asked for stands above its preview as it was typed, also where it is refused.
+func TestThePreviewOfAnOperationSaysWhatItIs(t *testing.T) {
+	blocked := ha.OperationPreview{Moves: &ha.Preview{Node: "node2"}, Blockers: []ha.Blocker{{Subject: "media", Reason: "it is not in error", Fix: "look"}}}
+	one := ha.OperationPreview{Moves: &ha.Preview{Node: "node2", Steps: []ha.Step{{Method: ha.MethodLive}}, Commands: []string{"ha-manager migrate vm:101 node2"}}}
+	none := ha.OperationPreview{Moves: &ha.Preview{}}
+	for _, c := range []struct {
+		request ha.OperationRequest
+		preview ha.OperationPreview
+		want    string
+	}{
+		{ha.OperationRequest{Kind: ha.OperationRecover, Target: "media"}, blocked, "psw ha recover media"},
+		{ha.OperationRequest{Kind: ha.OperationMove, Target: "media", Options: ha.OperationOptions{To: "node2"}}, one, "psw ha move media node2: 1 guest"},
+		{ha.OperationRequest{Kind: ha.OperationRebalance}, none, "psw ha rebalance: nothing to do"},
+	} {
+		if got := operationPreviewLines(style{}, operationHead(c.request), c.preview, false, false)[0]; got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

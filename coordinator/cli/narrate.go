@@ -235,7 +235,7 @@ func isMoving(guests []ha.GuestProgress, subject string) bool {
 
 // spans are lengths of time in a sentence: "next try in 25 s" tells nothing new after
 // "next try in 30 s".
-var spans = regexp.MustCompile(`\b\d+(\.\d+)? ?(ms|s|min|m|h|d)\b`)
+var spans = regexp.MustCompile(`\b\d+(\.\d+)? ?(ms|s|min|m|h|d)\b( \d+(\.\d+)? ?(ms|s|min|m|h|d)\b)*`)
 
 func steady(text string) string { return spans.ReplaceAllString(text, "…") }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -42,7 +43,7 @@ func (a *app) operationResult(o ha.Operation, word string, code int) error {
 
 // showOperationPreview shows how an operation would go. Blockers end it with exit code 3,
 // unless it is under way already: then they are why it is stuck.
-func (a *app) showOperationPreview(p ha.OperationPreview, dryRun, continues bool) error {
+func (a *app) showOperationPreview(r ha.OperationRequest, p ha.OperationPreview, dryRun, continues bool) error {
 	refused := len(p.Blockers) > 0 && !continues
 	var err error
 	switch {
@@ -51,7 +52,7 @@ func (a *app) showOperationPreview(p ha.OperationPreview, dryRun, continues bool
 	case a.json():
 		err = a.line(operationLine{At: time.Now().Round(0), Type: "preview", Preview: &p})
 	default:
-		a.print(append(operationPreviewLines(a.style, p, a.flags.quiet, dryRun || a.flags.verbose), "")...)
+		a.print(append(operationPreviewLines(a.style, operationHead(r), p, a.flags.quiet, dryRun || a.flags.verbose), "")...)
 	}
 	if err != nil || !refused {
 		return err
@@ -65,7 +66,7 @@ func (a *app) showOperationPreview(p ha.OperationPreview, dryRun, continues bool
 }
 
 // operationPreviewLines renders an operation as it would go.
-func operationPreviewLines(st style, p ha.OperationPreview, quiet, commands bool) []string {
+func operationPreviewLines(st style, head string, p ha.OperationPreview, quiet, commands bool) []string {
 	var lines []string
 	notices := p.Notices
 	switch {
@@ -74,7 +75,7 @@ func operationPreviewLines(st style, p ha.OperationPreview, quiet, commands bool
 	case p.Moves != nil:
 		m := *p.Moves
 		m.Blockers = nil
-		lines, notices = previewLines(st, "psw "+p.Kind.Command(), m, commands), nil
+		lines, notices = movesLines(st, head, m, commands, len(p.Blockers) > 0), nil
 	default:
 		lines = stepPreviewLines(st, p, commands)
 	}
@@ -85,6 +86,30 @@ func operationPreviewLines(st style, p ha.OperationPreview, quiet, commands bool
 		lines = append(lines, "")
 		lines = append(lines, blockerLines(st, p.Blockers)...)
 	}
+	return lines
+}
+
+// operationHead is the command that asks for an operation, as it was typed.
+func operationHead(r ha.OperationRequest) string {
+	words := []string{"psw", r.Kind.Command(), r.Target, string(r.Node), string(r.Options.To)}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+}
+
+// movesLines are a preview's under the command that asks for it. One that is refused does
+// nothing to anybody.
+func movesLines(st style, head string, m ha.Preview, commands, refused bool) []string {
+	m.Node = ""
+	lines := previewLines(st, head, m, commands)
+	lines[0] = head + ": " + stepCount(m.Steps)
+	switch {
+	case len(m.Steps) == 0 && (refused || len(m.Commands) > 0):
+		lines[0] = head
+	case len(m.Steps) == 0:
+		lines[0] = head + ": nothing to do"
+	case m.Estimate > 0:
+		lines[0] += ", about " + span(m.Estimate)
+	}
+	lines[0] = st.bold(lines[0])
 	return lines
 }
 

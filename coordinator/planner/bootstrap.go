@@ -157,11 +157,36 @@ func (j *journey) ready(key, text string, a Aside) {
 		l.text = "HA is not ready, by the minimum profile, and goes on all the same: " + acceptedBy(j.o.By, a.Accepted)
 	}
 	j.step(l)
-	if !l.reached && l.fail == "" && len(unready) > 0 && j.doingNothing(l.key) {
-		for _, b := range unready {
-			j.plan.Waits = append(j.plan.Waits, ha.Wait{Subject: string(b.Code), Reason: b.Subject + ": " + b.Reason, Blocked: true, Fix: b.Fix})
+	st, _ := j.o.Step(l.key)
+	if !l.reached && l.fail == "" && len(unready) > 0 && j.doingNothing(l.key) && j.At.Sub(st.Asked) > readinessSettle {
+		j.plan.Waits = append(j.plan.Waits, eachCode(unready)...)
+	}
+}
+
+// readinessSettle: what was just made is in an agent's next report, and what came of it in the
+// one after. Before that a check that could not look is nobody's business.
+const readinessSettle = 3 * ha.ReportInterval
+
+// eachCode is a wait for each check that stands in the way, however many targets or nodes it
+// is about: forty lines that say the same are not read.
+func eachCode(unready []ha.Blocker) []ha.Wait {
+	var out []ha.Wait
+	more := make(map[string][]string)
+	for _, b := range unready {
+		code := string(b.Code)
+		if _, known := more[code]; known {
+			more[code] = append(more[code], b.Subject)
+			continue
+		}
+		more[code] = nil
+		out = append(out, ha.Wait{Subject: code, Reason: b.Subject + ": " + b.Reason, Blocked: true, Fix: b.Fix})
+	}
+	for k := range out {
+		if also := more[out[k].Subject]; len(also) > 0 {
+			out[k].Reason += "; so it is of " + strings.Join(also, ", ")
 		}
 	}
+	return out
 }
 
 // acceptedBy says who accepted what.
@@ -208,7 +233,11 @@ func (j *journey) register(final bool) {
 	if over && final {
 		j.leaveOut(&part, r)
 	}
-	j.plan.Waits = append(j.plan.Waits, p.Waits...)
+	for _, x := range p.Waits {
+		if final || !x.Blocked { // what is missing may be what the core apps will bring
+			j.plan.Waits = append(j.plan.Waits, x)
+		}
+	}
 	if j.o.Cancelling || j.late(*j.o) {
 		part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), mine)
 	} else {

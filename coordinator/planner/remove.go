@@ -175,8 +175,9 @@ func (j *journey) remove() {
 	} else if want := j.Policy.Cluster.QDevice; want != nil {
 		j.device2()
 	}
-	if st, _ := j.o.Step("delnode " + string(n)); j.o.ID != "" && listed && st.Asked.IsZero() {
-		return // nothing was done to it
+	st, _ := j.o.Step("delnode " + string(n))
+	if was := !st.Asked.IsZero() || j.removed(n); !was && (!listed || j.o.ID != "") {
+		return // it was no member, or nothing was done to it
 	}
 	j.notice("%s must never boot again on this network as it is: it still believes that it is a member, and would disturb the cluster. Install it anew before", n)
 	if slices.Contains(j.Policy.Cluster.Nodes, n) {

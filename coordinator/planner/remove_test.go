@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -54,5 +55,41 @@ func TestStatusShowsNodesThatLeft(t *testing.T) {
 	nodes := Status(s).Nodes
 	if len(nodes) != 3 || nodes[1].Name != "node4" || !nodes[1].ForgottenAt.Equal(noon.Add(40*time.Minute)) || nodes[2].Name != "node5" || !nodes[2].ForgottenAt.IsZero() {
 		t.Errorf("nodes = %+v", nodes)
+	}
+}
+
+// What a check says of forty targets is one line, and what an agent has only not seen yet is
+// no trouble of anybody's.
+func TestReadinessThatIsWaitedForIsOneLineACheck(t *testing.T) {
+	var bad []ha.Blocker
+	for _, target := range []string{"core", "media", "wiki"} {
+		for _, code := range []ha.Code{"TARGET_CPU", "TARGET_LOCKED"} {
+			bad = append(bad, ha.Blocker{Code: code, Subject: target, Reason: "not seen yet", Fix: "look"})
+		}
+	}
+	s := stored()
+	o := ha.Operation{ID: "op", Kind: ha.OperationBootstrap, Policy: s.Policy}
+	blocked := func(after time.Duration) []string {
+		s.At = s.At.Add(after)
+		s.Inventory.At = s.At
+		for k := range s.Reports {
+			s.Reports[k].Received = s.At
+		}
+		var p ha.Plan
+		o, p = OperateWith(o, s, Aside{Unready: bad})
+		var out []string
+		for _, x := range p.Waits {
+			if x.Blocked {
+				out = append(out, x.String())
+			}
+		}
+		return out
+	}
+	if early := append(blocked(0), blocked(5*time.Second)...); len(early) > 0 {
+		t.Errorf("at once: %q", early)
+	}
+	want := []string{"TARGET_CPU: core: not seen yet; so it is of media, wiki", "TARGET_LOCKED: core: not seen yet; so it is of media, wiki"}
+	if got := blocked(15 * time.Second); !slices.Equal(got, want) {
+		t.Errorf("after a while: %q", got)
 	}
 }

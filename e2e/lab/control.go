@@ -68,7 +68,8 @@ var Commands = []Command{
 		if err := l.AddNode(a[0]); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%s is installed, in no cluster; declare it in %s and run psw node cluster", a[0], filepath.Join(l.Project, "network.yml")), nil
+		return fmt.Sprintf("%s is installed, in no cluster; declare it in %s under management.hosts, with an address it has, and under cluster.nodes, then run psw node cluster; "+
+			"one that is declared before it is installed gets the address that is declared", a[0], filepath.Join(l.Project, "network.yml")), nil
 	}},
 	{"deploy", "", "create the project's targets that do not exist yet, on the shared storage", deploy},
 	{"separate", "NODE", "make a node forget its cluster, as Proxmox's documentation tells to", func(l *Lab, a []string) (string, error) {

@@ -54,7 +54,7 @@ func nodeNotMember(w *world) []verdict {
 			continue
 		}
 		list = append(list, broken(string(name), fmt.Sprintf("network.yml declares it, but cluster %s has no such node", w.s.Inventory.Cluster.Name),
-			fmt.Sprintf("on %s: pvecm add %s", name, w.s.Inventory.Source)))
+			fmt.Sprintf("psw -C DIR node cluster joins it; if it left for good, take it out of network.yml; by hand, on %s: pvecm add %s", name, w.s.Inventory.Source)))
 	}
 	return list
 }

@@ -88,3 +88,37 @@ func TestADeadMastersRemedyIsToWaitFirst(t *testing.T) {
 		}
 	}
 }
+
+// A node that was removed for good says nothing any more, and nobody waits for it; one that
+// is silent for any other reason is missed.
+func TestANodeThatLeftIsNotMissed(t *testing.T) {
+	silent := func(ago time.Duration, ops ...ha.Operation) ha.Snapshot {
+		s := healthy()
+		r := *report(&s, "node3")
+		r.Node, r.Taken, r.Received = "node4", s.At.Add(-ago), s.At.Add(-ago)
+		s.Reports = append(s.Reports, r)
+		s.Operations = ops
+		return s
+	}
+	removal := ha.Operation{Kind: ha.OperationRemoveNode, Node: "node4", Outcome: ha.OperationDone, EndedAt: noon.Add(-time.Minute)}
+	failed := removal
+	failed.Outcome = ha.OperationFailed
+	for _, c := range []struct {
+		name   string
+		s      ha.Snapshot
+		missed bool
+	}{
+		{"removed", silent(2*time.Minute, removal), false},
+		{"heard since", silent(30*time.Second, removal), true},
+		{"not removed", silent(2*time.Minute, failed), true},
+		{"forgotten by the HA manager", silent(2 * time.Hour), false},
+	} {
+		missed := false
+		for _, f := range check.Judge(c.s, ha.CheckRequest{Profile: check.Minimum}).Findings {
+			missed = missed || f.Subject == "node4" && f.Status != ha.Pass
+		}
+		if missed != c.missed {
+			t.Errorf("%s: missed %v, want %v", c.name, missed, c.missed)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func newWorld(s ha.Snapshot, p *ha.Policy) *world {
 		w.nodes = append(w.nodes, n.Name)
 	}
 	for _, r := range s.Reports {
-		if spare(s, r) {
+		if spare(s, r) || departed(s, r) {
 			continue
 		}
 		w.nodes = append(w.nodes, r.Node)
@@ -115,6 +115,19 @@ func spare(s ha.Snapshot, r ha.Report) bool {
 		}
 	}
 	return !r.Membership.Clustered && len(r.Running) == 0 && len(r.GuestConfigs) == 0 && !r.Corosync.Running
+}
+
+// departed reports whether a node left for good: the cluster does not know of it, nobody
+// declares it, and either it was removed since it was last heard, which somebody vouched for,
+// or the HA manager has forgotten it by now. Its last words would count as a silence for ever.
+func departed(s ha.Snapshot, r ha.Report) bool {
+	_, member := s.Inventory.Node(r.Node)
+	if member || slices.Contains(s.Policy.Cluster.Nodes, r.Node) || !s.InventoryFresh() || s.Inventory.Cluster.Standalone {
+		return false
+	}
+	return s.At.Sub(r.Received) > ha.GoneForgottenAfter || slices.ContainsFunc(s.Operations, func(o ha.Operation) bool {
+		return o.Kind == ha.OperationRemoveNode && o.Node == r.Node && o.Outcome == ha.OperationDone && o.EndedAt.After(r.Received)
+	})
 }
 
 func (w *world) indexReports() {
