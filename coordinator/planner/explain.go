@@ -283,7 +283,11 @@ func (e *explanation) node() {
 }
 
 // jobs are the LRM's last ones for the target that failed, on any node, with what it wrote.
+// Those of a target that runs again are history.
 func (e *explanation) jobs() {
+	if e.settled() {
+		return
+	}
 	for _, r := range e.w.Reports {
 		if _, fresh := e.w.FreshReport(r.Node); !fresh {
 			continue
@@ -295,23 +299,13 @@ func (e *explanation) jobs() {
 			for _, line := range job.Log {
 				e.Log = append(e.Log, fmt.Sprintf("%s  %s", r.Node, line))
 			}
-			if !e.settled() {
-				said := "its journal was not read"
-				if len(job.Log) > 0 {
-					said = "it wrote: " + strings.TrimSpace(afterUnit(job.Log[len(job.Log)-1]))
-				}
-				e.why(string(r.Node), "the last job of its LRM for it, to have it %s, ended with %d; %s", job.State, job.ExitCode, said)
+			said := "its journal was not read"
+			if wrote := job.Wrote(); wrote != "" {
+				said = "it wrote: " + wrote
 			}
+			e.why(string(r.Node), "the last job of its LRM for it, to have it %s, ended with %d; %s", job.State, job.ExitCode, said)
 		}
 	}
-}
-
-// afterUnit is a line of the journal without its time, host and program.
-func afterUnit(line string) string {
-	if _, text, ok := strings.Cut(line, "]: "); ok {
-		return text
-	}
-	return line
 }
 
 // settled reports whether the target runs where the HA manager has it started.

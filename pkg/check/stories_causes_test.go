@@ -196,6 +196,13 @@ var otherCauses = []anotherCause{
 		subject: "node2", says: "storage psw is restricted to other nodes",
 	}},
 
+	{check.LRMJobFailed, story{
+		wrong: localHA("node2", func(h *ha.LocalHA) {
+			h.Failed = []ha.LRMResult{{SID: ha.MustSID("vm:102"), State: "started", ExitCode: 1,
+				Log: []string{"2026-11-28T09:00:03+00:00 node2 pve-ha-lrm[706]: unable to start service vm:102"}}}
+		}),
+		subject: "node2", says: "vm:102 to be started ended with 1 (error): unable to start service vm:102",
+	}},
 	{check.FailoverUnseen, story{
 		wrong:   func(s *ha.Snapshot) { s.Witnessed.Failover.At = noon.Add(-200 * 24 * time.Hour) },
 		subject: "cluster", says: "the last failover was seen 200 d ago (vm:103, from node3 to node1)",

@@ -124,7 +124,11 @@ func lrmJobFailed(n node) verdict {
 		if why == "" {
 			why = "no code Proxmox documents"
 		}
-		failed = append(failed, fmt.Sprintf("%s to be %s ended with %d (%s)", f.SID, f.State, f.ExitCode, why))
+		text := fmt.Sprintf("%s to be %s ended with %d (%s)", f.SID, f.State, f.ExitCode, why)
+		if wrote := f.Wrote(); wrote != "" {
+			text += ": " + wrote
+		}
+		failed = append(failed, text)
 	}
 	if len(failed) > 0 {
 		return broken("", joined(failed), fmt.Sprintf("journalctl -u pve-ha-lrm -n 50 on %s names the task that failed, and that its reason: storage, memory, a missing device, the start order", n.Node))

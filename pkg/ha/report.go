@@ -2,6 +2,7 @@ package ha
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -180,6 +181,18 @@ type LRMResult struct {
 	ExitCode int `json:"exit_code"`
 	// Log is what pve-ha-lrm wrote of the guest last, oldest line first, without command lines.
 	Log []string `json:"log,omitempty"`
+}
+
+// Wrote is the last of what the LRM wrote of the guest, without time, host and program.
+func (r LRMResult) Wrote() string {
+	if len(r.Log) == 0 {
+		return ""
+	}
+	last := r.Log[len(r.Log)-1]
+	if _, text, ok := strings.Cut(last, "]: "); ok {
+		last = text
+	}
+	return strings.TrimSpace(last)
 }
 
 // LocalGuest is a guest whose process runs here: the truth, whatever the API says.
