@@ -57,6 +57,7 @@ lab: build ## a simulated three-node cluster to use psw against by hand
 
 sim: ## seeded chaos against the whole coordinator: make sim SEEDS=1000
 	$(GO) test -count=1 -timeout 60m ./e2e -run Simulation -seeds=$(SEEDS)
+	$(GO) test -count=1 -timeout 60m ./e2e -run 'Simulation$$' -seeds=$(SEEDS) -operations
 
 kills: ## form, extend and shrink clusters, everybody killed before and after every deed
 	$(GO) test -count=1 -timeout 30m ./e2e -run 'SurvivesEveryKill|KilledAtItsHook' -every-kill

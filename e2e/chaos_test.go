@@ -49,6 +49,7 @@ type chaos struct {
 	agents  []*node
 	crashIn int // requests until the coordinator is killed; 0: it is not
 	down    map[string]bool
+	gone    map[string]bool // switched off for good, to be removed
 }
 
 // node is one node's agent and its connection to the coordinator.
@@ -64,7 +65,7 @@ type node struct {
 type killed struct{}
 
 func newChaos(t *testing.T, seed uint64) *chaos {
-	w := &chaos{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "psw.db"), began: time.Now(), down: map[string]bool{},
+	w := &chaos{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), path: filepath.Join(t.TempDir(), "psw.db"), began: time.Now(), down: map[string]bool{}, gone: map[string]bool{},
 		memory: map[int]int64{}, room: map[string]int64{}, sent: map[string]string{}}
 	w.sim = pvesim.New(w.draw())
 	dir := t.TempDir()
@@ -92,6 +93,10 @@ func (w *chaos) draw() pvesim.Spec {
 		w.drawGuest(&s, 100+k)
 	}
 	w.drawAffinity(&s)
+	if *operations {
+		drawForeign(&s)
+		w.memory[900] = gib
+	}
 	slices.SortFunc(w.policy.Targets, func(a, b ha.Target) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
@@ -144,7 +149,7 @@ func (w *chaos) fail(format string, args ...any) {
 	}
 	w.sim.HealNFS() // or a hanging probe would keep the bubble from ending
 	tail := w.log[max(0, len(w.log)-60):]
-	w.t.Fatalf("%s\n\nreplay: go test ./e2e -run Simulation -seed=%d\n\n%s", fmt.Sprintf(format, args...), w.seed, strings.Join(tail, "\n"))
+	w.t.Fatalf("%s\n\nreplay: go test ./e2e -run Simulation -seed=%d -operations=%v\n\n%s", fmt.Sprintf(format, args...), w.seed, *operations, strings.Join(tail, "\n"))
 }
 
 // start starts a coordinator on what is in its file.

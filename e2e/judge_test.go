@@ -45,6 +45,10 @@ func (w *chaos) trouble() {
 			up++
 		}
 	}
+	if *operations && w.rand.IntN(15) == 0 {
+		w.byHand()
+		return
+	}
 	switch w.rand.IntN(14) {
 	case 0:
 		if up > 1 {
@@ -52,8 +56,10 @@ func (w *chaos) trouble() {
 			w.sim.PowerOff(n)
 		}
 	case 1, 2:
-		w.say("trouble: %s is switched on", n)
-		w.sim.PowerOn(n)
+		if !w.gone[n] {
+			w.say("trouble: %s is switched on", n)
+			w.sim.PowerOn(n)
+		}
 	case 3:
 		rest := slices.DeleteFunc(slices.Clone(w.sim.Nodes()), func(x string) bool { return x == n })
 		w.say("trouble: %s is cut off", n)
@@ -91,6 +97,9 @@ func (w *chaos) operator() {
 	n := ha.NodeName(w.anyNode())
 	req := ha.MaintenanceRequest{Node: n, By: "operator", Policy: &w.policy, Options: ha.MaintenanceOptions{StopPinned: w.rand.IntN(4) == 0}}
 	what := []string{"start", "start", "end", "end", "cancel"}[w.rand.IntN(5)]
+	if *operations && w.rand.IntN(8) < 3 {
+		what = "operation"
+	}
 	var err error
 	defer func() {
 		if r := recover(); r != nil {
@@ -102,6 +111,9 @@ func (w *chaos) operator() {
 		}
 	}()
 	switch what {
+	case "operation":
+		w.asks()
+		return
 	case "start":
 		_, err = w.c.StartMaintenance(ctx, req)
 	case "end":
@@ -109,11 +121,7 @@ func (w *chaos) operator() {
 	case "cancel":
 		_, err = w.c.CancelMaintenance(ctx, n, "operator")
 	}
-	answer := "done"
-	if err != nil {
-		answer, _, _ = strings.Cut(err.Error(), "\n")
-	}
-	w.say("operator: %s %s: %s", what, n, answer)
+	w.say("operator: %s %s: %s", what, n, answer(err))
 }
 
 // heal is the second half: everything is mended, and everything must come to an end.
@@ -124,18 +132,22 @@ func (w *chaos) heal() {
 	w.sim.Heal()
 	w.sim.HealNFS()
 	for _, n := range w.sim.Nodes() {
-		w.sim.PowerOn(n)
+		if !w.gone[n] {
+			w.sim.PowerOn(n)
+		}
 	}
-	asked := false
 	for k := range healingSteps {
 		w.step(5 * time.Second)
 		open := w.open()
-		if len(open) == 0 {
+		o, operating := w.openOperation()
+		if len(open) == 0 && !operating {
 			w.say("--- nothing is open after %d steps", k+1)
+			w.judgeEnd()
 			return
 		}
-		if !asked && k > 40 && !slices.ContainsFunc(open, func(v ha.MaintenanceView) bool { return v.Maintenance.Phase != ha.Drained }) {
-			asked = true
+		if operating && k == healingSteps/2 {
+			_, err := w.c.CancelOperation(context.Background(), o.Operation.ID, "operator")
+			w.say("operator: gives up %s, which waits for %v: %v", o.Operation.Kind.Command(), o.Waits, err)
 		}
 		for _, v := range open {
 			// What is drained is brought home; what cannot be drained is given up.
@@ -152,6 +164,7 @@ func (w *chaos) heal() {
 		}
 		w.say("still open: %s %s: %v", v.Maintenance.Node, v.Maintenance.Phase, v.Waits)
 	}
+	w.judgeEnd()
 }
 
 func (w *chaos) open() []ha.MaintenanceView {
@@ -209,6 +222,7 @@ func (w *chaos) judgeRequest(r *http.Request) {
 	if !quorate {
 		w.fail("%s %s is asked while the cluster has no quorum", r.Method, r.URL.Path)
 	}
+	w.judgeWrite(r)
 	if !strings.HasSuffix(r.URL.Path, "/migrate") || r.Method != http.MethodPost {
 		return
 	}
@@ -275,11 +289,9 @@ func (w *chaos) judgeRoom(id int, node string) {
 			there[p.ID] = true
 		}
 	}
-	for _, m := range w.store.Maintenances() {
-		for _, mv := range m.Moves {
-			if mv.Open() && string(mv.To) == node {
-				there[mv.SID.ID] = true
-			}
+	for _, mv := range w.openMoves() {
+		if string(mv.To) == node {
+			there[mv.SID.ID] = true
 		}
 	}
 	var sum int64
@@ -310,15 +322,13 @@ func (w *chaos) judgeMove(id int) {
 			w.fail("guest %d is asked to move while %s is at work on it", id, task.UPID)
 		}
 	}
-	for _, m := range w.store.Maintenances() {
-		open := 0
-		for _, mv := range m.Moves {
-			if mv.SID.ID == id && mv.Open() {
-				open++
-			}
+	open := 0
+	for _, mv := range w.openMoves() {
+		if mv.SID.ID == id {
+			open++
 		}
-		if open > 1 {
-			w.fail("guest %d is asked to move while an earlier request of the same maintenance is open", id)
-		}
+	}
+	if open > 1 {
+		w.fail("guest %d is asked to move while an earlier request is open", id)
 	}
 }

@@ -12,6 +12,8 @@ import (
 var (
 	seeds = flag.Int("seeds", 20, "how many seeds the simulation tries")
 	seed  = flag.Uint64("seed", 0, "try this one seed, and say all that happens")
+	// operations are apart, so that the seeds of maintenances alone go on telling what they told.
+	operations = flag.Bool("operations", false, "let the simulation register, bootstrap, move, rebalance and remove nodes as well")
 )
 
 // The simulation is a whole coordinator and real agents over a simulated cluster whose

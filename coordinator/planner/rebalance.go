@@ -54,6 +54,23 @@ func (w *world) rebalance(o ha.Operation) (ha.Operation, ha.Plan) {
 	return o, p
 }
 
+// swap says that another guest is on node, belongs where g is, and has no room there before
+// g has left: each is in the other's way. Which of them may be moved twice is the
+// operator's to say: a container is down each time.
+func (w *world) swap(g ha.Guest, node ha.NodeName) (why, fix string) {
+	at := w.at(g)
+	if w.nodes[at] == nil {
+		return "", ""
+	}
+	for _, x := range w.awayFrom(at) {
+		if sid := x.guest.SID; x.managed && w.at(x.guest) == node && w.holdsMemory(x.guest) && w.nodes[at].lacks(x.guest.MemoryMax, memoryUsed(x.guest), false) != "" {
+			return fmt.Sprintf("%s is there, belongs on %s, and does not fit there either: the two would have to swap, and neither can go first", w.label(sid), at),
+				fmt.Sprintf("move one of them aside, to a node with room: `psw ha move %s NODE`, then `psw ha rebalance`", w.named(x.guest))
+		}
+	}
+	return "", ""
+}
+
 // awayFrom lists the protected targets that belong on node and are elsewhere, by SID.
 func (w *world) awayFrom(node ha.NodeName) []arrival {
 	return w.homeward(ha.Maintenance{Node: node})
@@ -134,7 +151,9 @@ func allBlocked(p ha.Plan) bool {
 func waitsText(list []ha.Wait) string {
 	parts := make([]string, len(list))
 	for k, x := range list {
-		parts[k] = x.String()
+		if parts[k] = x.String(); x.Fix != "" {
+			parts[k] += "; " + x.Fix
+		}
 	}
 	return strings.Join(parts, "; ")
 }

@@ -359,7 +359,11 @@ func (w *world) notHomeYet(h homecoming, a arrival, busy int) (why string, block
 	}
 	if w.holdsMemory(a.guest) {
 		if why := w.nodes[m.Node].lacks(a.guest.MemoryMax, memoryUsed(a.guest), m.Options.AllowOvercommit); why != "" {
-			return why + " on " + string(m.Node), true, fmt.Sprintf("move something off %s first, or --allow-overcommit", m.Node)
+			why += " on " + string(m.Node)
+			if both, fix := w.swap(a.guest, m.Node); both != "" {
+				return why + "; " + both, true, fix
+			}
+			return why, true, fmt.Sprintf("move something off %s first, or --allow-overcommit", m.Node)
 		}
 	}
 	if a.self && busy > 0 {
