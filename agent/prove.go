@@ -18,6 +18,8 @@ const (
 	// proveMax is how long a storage may take to be written to or read. A NAS that wakes its
 	// disks takes ten seconds; longer is as good as not answering.
 	proveMax = 20 * time.Second
+	// proveAgain is how soon it is tried again while another part in a proof is under way.
+	proveAgain = 100 * time.Millisecond
 	// storagesMax is how long storage.cfg may take to read: pmxcfs hangs while the cluster
 	// file system waits for the others.
 	storagesMax = 5 * time.Second
@@ -46,6 +48,15 @@ func (a *Agent) proveStorage(ctx context.Context, deed ha.ProveStorage) ha.Order
 	ctx, cancel := context.WithTimeout(ctx, proveMax)
 	defer cancel()
 	raw, err := host.Prove(ctx, string(deed.Deed), deed.Path, deed.Nonce, mounted)
+	for errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		// The one before it is still at work, the removal of the last proof's word for instance:
+		// that says nothing of the storage while there is time.
+		select {
+		case <-time.After(proveAgain):
+		case <-ctx.Done():
+		}
+		raw, err = host.Prove(ctx, string(deed.Deed), deed.Path, deed.Nonce, mounted)
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return ha.OrderResult{Failed: fmt.Sprintf("%s does not answer: %v", deed.Path, err)}

@@ -63,13 +63,18 @@ func lookCorosync(ctx context.Context, r *round) (facts, error) {
 	return put, err
 }
 
-// tool runs a corosync tool. code is its exit code.
+// tool runs a corosync tool, or one that answers as fast. code is its exit code.
 func tool(ctx context.Context, h Host, name string, args ...string) (out []byte, code int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, corosyncToolMax)
+	return toolWithin(ctx, corosyncToolMax, h, name, args...)
+}
+
+// toolWithin is tool with a limit of its own.
+func toolWithin(ctx context.Context, limit time.Duration, h Host, name string, args ...string) (out []byte, code int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out, err = h.Run(ctx, name, args...)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, 0, fmt.Errorf("%s did not answer within %s", name, corosyncToolMax)
+		return nil, 0, fmt.Errorf("%s did not answer within %s", name, limit)
 	}
 	var exit interface{ ExitCode() int }
 	if errors.As(err, &exit) {

@@ -55,7 +55,7 @@ var All = []Probe{
 	{Name: ha.ProbeJournal, Deadline: 5 * time.Second, Every: 15 * time.Second, look: lookJournal},
 	{Name: ha.ProbeStalls, Deadline: 5 * time.Second, Every: 30 * time.Second, look: lookStalls},
 	{Name: ha.ProbeClock, Deadline: 3 * time.Second, Every: 30 * time.Second, look: lookClock},
-	{Name: ha.ProbeUnits, Deadline: 4 * time.Second, Every: 30 * time.Second, look: lookUnits},
+	{Name: ha.ProbeUnits, Deadline: systemctlMax + time.Second, Every: 30 * time.Second, look: lookUnits},
 	{Name: ha.ProbeFencing, Deadline: 5 * time.Second, Every: time.Minute, look: lookFencing},
 	{Name: ha.ProbeCeph, Deadline: 6 * time.Second, Every: time.Minute, look: lookCeph},
 	{Name: ha.ProbeHardware, Deadline: 3 * time.Second, Every: 5 * time.Minute, look: lookHardware},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -20,10 +21,14 @@ var haUnits = []string{
 // showUnits is how systemd is asked about them, in one call.
 var showUnits = append([]string{"show", "--property=Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts"}, haUnits...)
 
+// systemctlMax is how long that may take: systemd answers one question after another, of
+// everybody, and on a node with nothing left to give that is seconds. No round waits for it.
+const systemctlMax = 5 * time.Second
+
 // lookUnits asks systemd. The processes that matter are found without it, every round:
 // systemd knows more, but asking it means a process here and work there.
 func lookUnits(ctx context.Context, r *round) (facts, error) {
-	out, code, err := tool(ctx, r.host, "systemctl", showUnits...)
+	out, code, err := toolWithin(ctx, systemctlMax, r.host, "systemctl", showUnits...)
 	if err != nil {
 		return nil, err
 	}
