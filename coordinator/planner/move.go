@@ -199,16 +199,17 @@ func (w *world) cancelMove(o ha.Operation) (ha.Operation, ha.Plan) {
 	return o, p
 }
 
-// claimed forbids moving a guest that an open maintenance takes away or brings home: the two
-// would move it in turn.
-func (w *world) claimed(g ha.Guest) []ha.Blocker {
+// claimed forbids moving a guest that an open maintenance takes away or brings home, or to
+// the node that it empties: the two would move it in turn.
+func (w *world) claimed(g ha.Guest, to ha.NodeName) []ha.Blocker {
 	var out []ha.Blocker
 	for _, m := range w.Maintenances {
-		if m.Phase.Closed() || w.at(g) != m.Node && !slices.ContainsFunc(w.homeward(m), func(a arrival) bool { return a.guest.SID == g.SID }) {
+		emptied := to == m.Node && m.Phase != ha.Restoring
+		if m.Phase.Closed() || !emptied && w.at(g) != m.Node && !slices.ContainsFunc(w.homeward(m), func(a arrival) bool { return a.guest.SID == g.SID }) {
 			continue
 		}
 		out = append(out, ha.Blocker{Code: codeOtherMaintenance, Subject: string(m.Node),
-			Reason: fmt.Sprintf("it is in maintenance (%s), which moves %s itself", m.Phase, w.label(g.SID)),
+			Reason: fmt.Sprintf("it is in maintenance (%s), which moves %s itself, or would", m.Phase, w.label(g.SID)),
 			Fix:    fmt.Sprintf("end it first: `psw maintenance end %s`, or give it up: `psw maintenance cancel %s`", m.Node, m.Node)})
 	}
 	return out
@@ -226,7 +227,7 @@ func PreviewMove(o ha.Operation, s ha.Snapshot) ha.Preview {
 		v.Blockers = append(v.Blockers, ha.Blocker{Code: codeTargetUnclear, Subject: o.Target, Reason: why, Fix: "`psw ha status` lists the targets"})
 		return v
 	}
-	v.Blockers = append(v.Blockers, w.claimed(g)...)
+	v.Blockers = append(v.Blockers, w.claimed(g, o.Options.To)...)
 	manual := w.manually(o, g)
 	if manual != "" {
 		v.Blockers = slices.DeleteFunc(v.Blockers, func(b ha.Blocker) bool { return b.Code == codeDisarmed })

@@ -18,6 +18,7 @@ func TestAMoveLeavesToAMaintenanceWhatItMoves(t *testing.T) {
 		"it comes home":    {ha.Maintenance{Node: "node1", Phase: ha.Restoring}, true},
 		"it is taken away": {ha.Maintenance{Node: "node2", Phase: ha.Draining}, true},
 		"it is elsewhere":  {ha.Maintenance{Node: "node3", Phase: ha.Restoring}, false},
+		"it empties it":    {ha.Maintenance{Node: "node3", Phase: ha.Draining}, true},
 		"it has ended":     {ha.Maintenance{Node: "node1", Phase: ha.Ended}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
