@@ -42,7 +42,7 @@ func Serve(l net.Listener, page func() []byte, log *slog.Logger) {
 		}
 		if err != nil {
 			log.Warn("nobody can ask for metrics", "error", err)
-			time.Sleep(acceptPause)
+			<-time.After(acceptPause)
 			continue
 		}
 		free <- struct{}{}

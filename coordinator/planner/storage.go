@@ -132,7 +132,8 @@ func union(a, b []string) []string {
 // on every node, and not merely of one name, is what its identity tells.
 func (j *journey) mounted(n ha.NodeName, name string, want ha.SharedStorage) {
 	l := leg{key: fmt.Sprintf("mount %s", n), text: fmt.Sprintf("storage %s is mounted on %s", name, n), patience: storagePatience}
-	why, fix := "", fmt.Sprintf("on %s: `pvesm status`, `showmount -e %s`", n, want.Server)
+	var why string
+	fix := fmt.Sprintf("on %s: `pvesm status`, `showmount -e %s`", n, want.Server)
 	k := slices.IndexFunc(j.Inventory.Storages, func(s ha.Storage) bool { return s.Name == name })
 	switch r, fresh := j.FreshReport(n); {
 	case k < 0 || !j.Inventory.Storages[k].AvailableOn(n):

@@ -144,11 +144,11 @@ func TestABootstrapRegistersWhatItsCoreAppsBring(t *testing.T) {
 	for range 6 {
 		next, p = OperateWith(next, s, hook)
 		for _, a := range p.Actions {
-			switch a := a.(type) {
-			case ha.AddResource:
-				s.Inventory.Resources = append(s.Inventory.Resources, a.Resource)
-			case ha.PutRule:
-				s.Inventory.Rules = append(s.Inventory.Rules, a.Rule)
+			if add, ok := a.(ha.AddResource); ok {
+				s.Inventory.Resources = append(s.Inventory.Resources, add.Resource)
+			}
+			if put, ok := a.(ha.PutRule); ok {
+				s.Inventory.Rules = append(s.Inventory.Rules, put.Rule)
 			}
 		}
 		s = later(s, 5*time.Second)

@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"os"
 
 	"github.com/casaeureka/psw-ha/agent/probe"
 )
@@ -10,6 +11,6 @@ import (
 // delnode runs pvecm as an agent's hands do, in whatever sandbox it is called in.
 func delnode(ctx context.Context) error {
 	out, err := probe.Local(probe.LocalOptions{}).Run(ctx, "pvecm", "delnode", "pve9")
-	fmt.Printf("%s", out)
-	return err
+	_, failed := os.Stdout.Write(out)
+	return errors.Join(err, failed)
 }
