@@ -122,6 +122,9 @@ func (w *world) everybodyTried(st ha.Storage, p ha.Proof) verdict {
 	if len(silent) > 0 {
 		return verdict{status: ha.Unknown, evidence: strings.Join(silent, "; "), remedy: "psw ha prove " + st.Name, on: on}
 	}
+	if len(readers) == 0 {
+		return verdict{status: ha.Unknown, evidence: "no node is known that should see it and has looked", remedy: "psw ha prove " + st.Name}
+	}
 	if p.Writer == "" {
 		return pass("", "every node has tried it")
 	}
