@@ -9,7 +9,7 @@ STAMP    = -X github.com/casaeureka/psw-ha/pkg/version.stamped=$(VERSION)
 MAINS    = ./agent/cmd/psw-agent ./coordinator/cmd/psw-coordinator ./coordinator/cmd/psw ./e2e/lab/cmd/psw-lab
 SEEDS   ?= 100
 COUNT   ?= 6
-VMSHORT  = TestAHealthyCluster|TestCheckOnAMachineWithoutProxmox|TestTheStorageIsProvedShared|TestALinkCutBothWays|TestTheNFSServerFreezes|TestANodeCutOffIsResetByItsWatchdog
+VMSHORT  = TestAHealthyCluster|TestCheckOnAMachineWithoutProxmox|TestALinkCutBothWays|TestTheNFSServerFreezes|TestANodeCutOffIsResetByItsWatchdog
 
 .DEFAULT_GOAL := help
 .PHONY: help build test check fmt vet tidy lint proto proto-check demo lab sim kills e2e vm vm-short vm-clean bench bench-agent bench-rivals clean
@@ -71,7 +71,7 @@ VMTEST = CGO_ENABLED=0 $(GO) test -trimpath -tags vm,grpcnotrace -count=1 -v
 vm: ## real machines: corosync, NFS and watchdogs in QEMU without KVM; root on Debian 12, the rest installs itself
 	$(VMTEST) -timeout 60m ./e2e/vm
 
-vm-short: ## the six stories of it that show most
+vm-short: ## the five stories of it that show most
 	$(VMTEST) -timeout 30m -run '^($(VMSHORT))$$' ./e2e/vm
 
 vm-clean: ## remove the machines' images and saved states
