@@ -24,7 +24,7 @@ func encodeOperation(v ha.Operation) *hav1.Operation {
 		Steps:       each(v.Steps, encodeOperationStep),
 		Moves:       each(v.Moves, encodeMove),
 		Was:         string(v.Was),
-		Notices:     v.Notices,
+		Notices:     words[string](v.Notices),
 	}
 }
 
@@ -45,7 +45,7 @@ func (d *decoder) operation(m *hav1.Operation) ha.Operation {
 		Steps:       each(m.GetSteps(), d.operationStep),
 		Moves:       each(m.GetMoves(), d.move),
 		Was:         ha.RequestState(m.GetWas()),
-		Notices:     m.GetNotices(),
+		Notices:     words[string](m.GetNotices()),
 	}
 }
 
