@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -16,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -275,92 +273,6 @@ func nilLists(name string, v reflect.Value) (found []string) {
 	return found
 }
 
-// A filler sets every field to a value that occurs nowhere else.
-type filler struct{ n int }
-
-func (f *filler) fill(t *testing.T, name string, v reflect.Value) {
-	f.n++
-	switch x := v.Addr().Interface().(type) {
-	case *time.Time:
-		*x = time.Unix(int64(1e9+f.n), int64(f.n)).UTC()
-		return
-	case *ha.SID:
-		*x = ha.SID{Kind: ha.VM, ID: f.n}
-		return
-	case *netip.Addr:
-		*x = netip.AddrFrom4([4]byte{10, 0, byte(f.n >> 8), byte(f.n)})
-		return
-	case *netip.Prefix:
-		*x = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(f.n >> 8), byte(f.n), 0}), 24)
-		return
-	case *ha.OrderDeed:
-		*x = deeds[0]
-		return
-	}
-	switch v.Kind() {
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Int, reflect.Int64:
-		v.SetInt(int64(f.n))
-	case reflect.Uint64:
-		v.SetUint(uint64(f.n))
-	case reflect.Float64:
-		v.SetFloat(float64(f.n))
-	case reflect.String:
-		v.SetString(fmt.Sprintf("text %d", f.n))
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		f.fill(t, name, v.Elem())
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
-		f.fill(t, name, v.Index(0))
-		f.fill(t, name, v.Index(1))
-	case reflect.Struct:
-		for field, value := range v.Fields() {
-			if full := v.Type().String() + "." + field.Name; stayHome[full] == "" {
-				f.fill(t, full, value)
-			}
-		}
-	default:
-		t.Fatalf("%s: a filler does not know %s", name, v.Type())
-	}
-}
-
-// leaveHome clears the fields of a struct, and of those in it, that do not travel.
-func leaveHome(v reflect.Value) {
-	for field, value := range v.Fields() {
-		switch {
-		case stayHome[v.Type().String()+"."+field.Name] != "":
-			value.SetZero()
-		case field.Type == reflect.TypeFor[ha.Operation]():
-			leaveHome(value)
-		}
-	}
-}
-
-// wantAllSet demands that every field of a message is set, and one of each oneof.
-func wantAllSet(t *testing.T, m protoreflect.Message) {
-	t.Helper()
-	d := m.Descriptor()
-	if d.FullName().Parent() == "google.protobuf" {
-		return
-	}
-	for k := range d.Fields().Len() {
-		f := d.Fields().Get(k)
-		if o := f.ContainingOneof(); o != nil && m.WhichOneof(o) != nil && m.WhichOneof(o) != f {
-			continue
-		}
-		switch {
-		case !m.Has(f):
-			t.Errorf("nothing sets %s", f.FullName())
-		case f.Kind() == protoreflect.MessageKind && f.IsList():
-			wantAllSet(t, m.Get(f).List().Get(0).Message())
-		case f.Kind() == protoreflect.MessageKind:
-			wantAllSet(t, m.Get(f).Message())
-		}
-	}
-}
-
 // What agents can be told is closed; each variant must be in the protocol.
 func TestEveryDeedIsAMessage(t *testing.T) {
 	var want, got []string
@@ -430,94 +342,5 @@ func TestOddBytesTravelAsReplacementCharacters(t *testing.T) {
 	}
 	if r.Watchdog.Loaded[0] != "soft\xffdog" {
 		t.Error("the sender's own report was changed")
-	}
-}
-
-// Every agent reports every five seconds, so a report of a busy node must stay small.
-func TestAReportOfAHundredGuestsIsSmall(t *testing.T) {
-	if n := proto.Size(encodeReport(busyReport())); n > 10_000 {
-		t.Errorf("a report of 100 guests takes %d bytes, want at most 10000", n)
-	} else {
-		t.Logf("a report of 100 guests takes %d bytes", n)
-	}
-}
-
-func busyReport() ha.Report {
-	at := time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
-	r := ha.Report{
-		Node: "node1", Agent: "1.0.0", Taken: at, Took: 12345678, Generation: 7, Coordinator: "0190f3c2-coordinator",
-		System: ha.System{BootID: "5f0d6b1e-6a52-4c9b-8f8e-1f3f3f0a1b2c", Kernel: "7.0.2-6-pve", Uptime: time.Hour, CPUs: 32,
-			Load1: 1.5, MemoryTotal: 1 << 38, MemoryAvailable: 1 << 37, PVEVersion: "9.2.11", PVEHAVersion: "5.2.0",
-			PmxcfsMounted: true, PmxcfsWritable: true},
-		Mounts: []ha.Mount{{Source: "10.10.0.50:/mnt/pool/psw", Path: "/mnt/shared", Type: "nfs4", Version: "4.2", Server: "10.10.0.50",
-			Hard: true, Options: strings.Repeat("rw,relatime,", 20), Answering: true, Took: 912345, Total: 1 << 43, Free: 1 << 42, RTT: 345678}},
-		Corosync: ha.Corosync{Running: true, NodeID: 1, Quorate: true, Votes: 3, Expected: 3, Quorum: 2, Members: []int{1, 2, 3}},
-		HA:       ha.LocalHA{LRMRunning: true, CRMRunning: true, LRMState: "active", LRMMode: "active", LRMAt: at, Master: "node2", MasterAt: at},
-	}
-	busyNode(&r)
-	for k := range 100 {
-		sid := ha.SID{Kind: ha.VM, ID: 100 + k}
-		r.Running = append(r.Running, ha.LocalGuest{SID: sid, PID: 1000000 + k, Started: at.Truncate(time.Second)})
-		r.GuestConfigs = append(r.GuestConfigs, ha.GuestConfig{SID: sid, Name: fmt.Sprintf("application-%d", k), Storages: []string{"local-zfs", "psw"}, OnBoot: true})
-	}
-	return r
-}
-
-// busyNode adds what a well-equipped node tells of itself: eight interfaces, fifteen units,
-// a host key, three storages.
-func busyNode(r *ha.Report) {
-	at := r.Taken
-	r.Mounts[0].Device, r.Mounts[0].FilesystemID, r.Mounts[0].Write = "0:52", "5ca1ab1e01234567:0", ha.WriteTest{At: at, Took: 4_100_000}
-	r.Clock = ha.Clock{Synchronized: true, Offset: 21000, ErrorMax: 18_000_000, ErrorEstimated: 412_000, Daemon: "chronyd", Source: "10.10.0.1", Stratum: 3}
-	r.Hardware = ha.Hardware{Vendor: "Supermicro", Product: "SYS-110P-WTR", BoardVendor: "Supermicro", BIOS: "1.4b", CPUVendor: "GenuineIntel", CPULevel: 4,
-		CPUModel: "Intel(R) Xeon(R) Silver 4314 CPU @ 2.40GHz", CPUFlags: "de3bd8e4d5107618", Microcode: "0xd0003d1", Virtualization: true, NewestKernel: "7.0.2-6-pve", IPMI: true}
-	for _, name := range []string{"bond0", "eno1", "eno2", "eno3", "eno4", "vmbr0", "vmbr0.20", "vmbr0.30"} {
-		r.Interfaces = append(r.Interfaces, ha.Interface{Name: name, Kind: ha.InterfacePhysical, State: "up", Carrier: true, Speed: 10000, FullDuplex: true, MTU: 1500,
-			Addresses: []string{"10.20.30.198/24"}, Lower: []string{"eno1", "eno2"}, Physical: []string{"eno1", "eno2"}, CarrierChanges: 2})
-	}
-	for _, name := range []string{"pve-ha-lrm", "pve-ha-crm", "watchdog-mux", "corosync", "corosync-qdevice", "pve-cluster", "pvestatd", "pvedaemon", "pveproxy", "pvescheduler", "chrony", "nut-monitor"} {
-		r.Units = append(r.Units, ha.Unit{Name: name, Active: "active", Sub: "running", Enabled: "enabled"})
-	}
-	for id := 1; id <= 3; id++ {
-		name := ha.NodeName(fmt.Sprintf("node%d", id))
-		r.Corosync.Config.Nodes = append(r.Corosync.Config.Nodes, ha.CorosyncNode{ID: id, Name: name, Votes: 1, Addresses: []string{"10.10.0.198", "10.11.0.198"}})
-		r.Membership.Members = append(r.Membership.Members, ha.PmxcfsMember{ID: id, Name: name, Online: true, Address: "10.10.0.198"})
-		if id > 1 {
-			r.Corosync.Links = append(r.Corosync.Links, ha.Link{PeerID: id, Peer: name, Local: "10.10.0.198", Remote: "10.10.0.199", Enabled: true, Connected: true, MTU: 1397, Latency: 210_000, LatencyMax: 840_000, Interface: "vmbr0"},
-				ha.Link{Number: 1, PeerID: id, Peer: name, Local: "10.11.0.198", Remote: "10.11.0.199", Enabled: true, Connected: true, MTU: 1397, Latency: 210_000, LatencyMax: 840_000, Interface: "eno3"})
-		}
-		r.Storages = append(r.Storages, ha.LocalStorage{Name: "storage" + string(name), Type: "nfs", Shared: true, Content: []string{"images", "rootdir", "backup"}, Path: "/mnt/pve/storage",
-			Server: "10.10.0.50", Export: "/mnt/pool/psw", Mounted: "10.10.0.50:/mnt/pool/psw", MountedType: "nfs4"})
-	}
-	r.Membership.Clustered, r.Membership.ClusterName, r.Membership.Quorate = true, "home", true
-	r.Membership.HostKeys = []string{"ssh-ed25519 " + strings.Repeat("A", 68)}
-	r.Watchdog = ha.Watchdog{Devices: []ha.WatchdogDevice{{Name: "watchdog0", Identity: "iTCO_wdt", Driver: "iTCO_wdt", State: "active", Timeout: 10e9}}, MuxRunning: true, MuxDevice: "/dev/watchdog0",
-		MuxActive: true, Loaded: []string{"iTCO_vendor_support", "iTCO_wdt", "mei", "mei_me"}, Options: []ha.ModuleOption{{Module: "iTCO_wdt", Name: "nowayout", Value: "N"}, {Module: "iTCO_wdt", Name: "heartbeat", Value: "30"}}}
-}
-
-func BenchmarkEncodeReport(b *testing.B) {
-	r := busyReport()
-	for b.Loop() {
-		m, err := proto.Marshal(legible(encodeReport(r)))
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.SetBytes(int64(len(m)))
-	}
-}
-
-func BenchmarkDecodeReport(b *testing.B) {
-	raw, err := proto.Marshal(encodeReport(busyReport()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		var m hav1.Report
-		if err := proto.Unmarshal(raw, &m); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := decode(&m, (*decoder).report); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
