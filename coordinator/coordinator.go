@@ -43,16 +43,17 @@ type Coordinator struct {
 	// stored, looking while the API is read. looking is taken last.
 	ticking, asking, looking sync.Mutex
 
-	seen    atomic.Pointer[sight]
-	rights  rights
-	reports reportBook
-	orders  orderDesk
-	hooks   hooks
-	rival   rivalry
-	changed broadcast
-	wake    chan struct{}
-	ticked  atomic.Pointer[time.Time]
-	tally   tally
+	seen      atomic.Pointer[sight]
+	rights    rights
+	reports   reportBook
+	orders    orderDesk
+	hooks     hooks
+	sweepings sweepings
+	rival     rivalry
+	changed   broadcast
+	wake      chan struct{}
+	ticked    atomic.Pointer[time.Time]
+	tally     tally
 
 	// What follows belongs to Tick.
 	facts    factBook

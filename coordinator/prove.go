@@ -47,6 +47,7 @@ func (c *Coordinator) prove(s ha.Snapshot) error {
 			return err
 		}
 	}
+	c.sweepProofs(time.Now())
 	if c.settling(s.At) && c.notAccepted(s) != nil {
 		return nil // agents are still connecting: what they do not answer now says nothing
 	}
@@ -70,9 +71,7 @@ func (c *Coordinator) abandon(p ha.Proof, at time.Time) error {
 	if err := c.change(at, func(tx *store.Tx) error { return tx.PutProof(p) }); err != nil {
 		return err
 	}
-	if p.Kind == ha.ProofStorage && p.Writer != "" {
-		c.giveProofOrder(p, planner.NodeOrder{Node: p.Writer, Deed: ha.ProveStorage{Path: p.Path, Nonce: p.Nonce, Deed: ha.ProofRemove}})
-	}
+	c.sweepings.add(p, time.Now())
 	return nil
 }
 
@@ -129,8 +128,12 @@ func (c *Coordinator) stepProof(ref *proofRef, s ha.Snapshot, fn func(ha.Proof) 
 	if err != nil {
 		return err
 	}
+	if len(orders) == 0 && !next.Began.IsZero() && !next.Open() {
+		c.sweepings.add(next, time.Now())
+		c.sweepProofs(time.Now())
+	}
 	for _, o := range orders {
-		if c.giveProofOrder(next, o) || !next.Open() {
+		if c.giveProofOrder(next, o) {
 			continue
 		}
 		err := c.stepProof(ref, s, func(p ha.Proof) ha.Proof {
@@ -181,7 +184,10 @@ func (c *Coordinator) giveProofOrder(p ha.Proof, o planner.NodeOrder) bool {
 // proofAnswered takes an agent's answer to an order of a proof.
 func (c *Coordinator) proofAnswered(p pendingOrder, r ha.OrderResult) error {
 	if deed, ok := p.order.Deed.(ha.ProveStorage); ok && deed.Deed == ha.ProofRemove {
-		return nil // what is left behind is removed by the next proof
+		if r.Storage != nil && r.Storage.WriteFault == "" {
+			c.sweepings.done(planner.NodeOrder{Node: p.agent, Deed: deed})
+		}
+		return nil
 	}
 	s, _ := c.snapshot()
 	return c.stepProof(p.proof, s, func(p ha.Proof) ha.Proof { return planner.AnswerProof(p, r, time.Now().UTC()) })

@@ -73,8 +73,10 @@ func childProve(path, deed, nonce string, mounted bool, stdout io.Writer) (code 
 		case ha.ProofRead:
 			p.read()
 		case ha.ProofRemove:
-			if err := os.Remove(p.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				p.sight.WriteFault = bare(err).Error()
+			for _, name := range []string{p.file(), p.own()} {
+				if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					p.sight.WriteFault = bare(err).Error()
+				}
 			}
 		}
 	}
@@ -93,6 +95,12 @@ type prover struct {
 
 func (p *prover) dir() string  { return filepath.Join(p.path, WriteFolder) }
 func (p *prover) file() string { return filepath.Join(p.dir(), "proof-"+p.nonce) }
+
+// own is what a reader writes.
+func (p *prover) own() string {
+	host, _ := os.Hostname()
+	return p.file() + "." + host
+}
 
 // look finds out what is mounted on the path, and which file system that is.
 func (p *prover) look() {
@@ -221,9 +229,7 @@ func (p *prover) read() {
 		p.sight.WriteFault = bare(err).Error()
 		return
 	}
-	host, _ := os.Hostname()
-	own := p.file() + "." + host
-	err := errors.Join(p.put(own, false), os.Remove(own))
+	err := errors.Join(p.put(p.own(), false), os.Remove(p.own()))
 	if errors.Is(err, fs.ErrExist) || err == nil {
 		p.sight.Written = err == nil
 		return

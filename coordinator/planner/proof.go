@@ -232,10 +232,7 @@ func stepStorage(p ha.Proof, at time.Time, can func(ha.NodeName) bool) (ha.Proof
 			return p, nil
 		case w.Storage != nil && w.Storage.Written:
 			orders := askAll(&p, at, can, ha.ProveStorage{Path: p.Path, Nonce: p.Nonce, Deed: ha.ProofRead})
-			if p = ended(p, at); !p.Open() {
-				orders = append(orders, removal(p))
-			}
-			return p, orders
+			return ended(p, at), orders
 		}
 		p.Writer = ""
 	}
@@ -256,9 +253,20 @@ func stepStorage(p ha.Proof, at time.Time, can func(ha.NodeName) bool) (ha.Proof
 
 const noAgent = "its agent is not connected"
 
-// removal has the writer remove the word.
-func removal(p ha.Proof) NodeOrder {
-	return NodeOrder{p.Writer, ha.ProveStorage{Path: p.Path, Nonce: p.Nonce, Deed: ha.ProofRemove}}
+// Sweep says who removes what a proof that has ended has left on its storage: who wrote the
+// word, and everybody who was asked for something and did not say what came of it. A write
+// that took too long is often one that happens later.
+func Sweep(p ha.Proof) []NodeOrder {
+	if p.Kind != ha.ProofStorage || p.Open() {
+		return nil
+	}
+	var orders []NodeOrder
+	for _, r := range p.Results {
+		if r.Node == p.Writer || !r.Asked.IsZero() && r.Storage == nil {
+			orders = append(orders, NodeOrder{r.Node, ha.ProveStorage{Path: p.Path, Nonce: p.Nonce, Deed: ha.ProofRemove}})
+		}
+	}
+	return orders
 }
 
 // askAll asks every node that was not asked yet.

@@ -52,6 +52,9 @@ func run(t *testing.T, p ha.Proof, answers map[ha.NodeName]ha.OrderResult, can f
 			p = planner.AnswerProof(p, r, proofNoon)
 		}
 		if !p.Open() {
+			for _, o := range planner.Sweep(p) {
+				asked = append(asked, string(o.Node)+" remove")
+			}
 			return p, asked
 		}
 	}
@@ -107,6 +110,20 @@ func TestANodeThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
 	r, _ := p.Result("node1")
 	if !strings.Contains(r.Fault, "did not answer") || len(orders) != 1 || orders[0].Node != "node3" {
 		t.Errorf("%+v, then asked %v; want node1 given up, node2 passed over and node3 to write", r, orders)
+	}
+}
+
+// A write that was given up may have happened all the same, and so may what a reader was to
+// write: whoever did not say what came of it removes it too.
+func TestWhatWasGivenUpIsRemovedToo(t *testing.T) {
+	late := ha.OrderResult{Failed: "/mnt/shared does not answer"}
+	_, asked := run(t, newStorageProof(t, storageWorld()), map[ha.NodeName]ha.OrderResult{"node1": late}, everybody)
+	if want := []string{"node1 write", "node2 write", "node3 read", "node1 remove", "node2 remove"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %v, want %v", asked, want)
+	}
+	p, asked := run(t, newStorageProof(t, storageWorld()), map[ha.NodeName]ha.OrderResult{"node1": late, "node2": late, "node3": late}, everybody)
+	if p.Writer != "" || len(asked) != 6 {
+		t.Errorf("writer %q after %v, want nobody, and three removals", p.Writer, asked)
 	}
 }
 
