@@ -470,3 +470,28 @@ func TestKeep(t *testing.T) {
 		}
 	})
 }
+
+// A guest is deleted, and somebody removes the rule of another target. The target without a
+// guest is left as it is; what was kept of the others is put right all the same.
+func TestKeepGoesOnWithoutADeletedGuest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, home()).settled()
+		kept := applyRequest
+		kept.Options.Keep = true
+		w.over(w.asks(kept).ID)
+		w.sim.RemoveGuest("ct:100")
+		hand := w.hand("root@pam!ha", tokenSecret)
+		if _, err := hand.Do(context.Background(), ha.RemoveRule{ID: "psw-media"}); err != nil {
+			t.Fatal(err)
+		}
+		w.until(5*time.Minute, "repair", func() bool { return strings.Contains(w.file("rules.cfg"), "psw-media") })
+		w.until(time.Minute, "end", func() bool { _, open := w.c.Snapshot().OpenOperation(); return !open })
+		asked := w.count(ha.EventRequested, "psw ha apply --keep")
+		for range 60 {
+			w.step()
+		}
+		if again := w.count(ha.EventRequested, "psw ha apply --keep"); asked != 1 || again != 1 {
+			t.Errorf("it was put right %d times, and %d times after ten minutes\n%s", asked, again, w.story(0))
+		}
+	})
+}

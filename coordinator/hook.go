@@ -58,10 +58,16 @@ func (c *Coordinator) aside(o ha.Operation, s ha.Snapshot) planner.Aside {
 	a := planner.Aside{Hook: c.config.BootstrapHook != "", HookRuns: c.hooks.runs(o.ID)}
 	if o.Kind == ha.OperationBootstrap {
 		a.Unready, a.Accepted = check.Blockers(s, nil, o.Options.Accept)
-		// On blank nodes there are no guests yet. A target without one is left out, and said.
-		a.Unready = slices.DeleteFunc(a.Unready, func(b ha.Blocker) bool { return b.Code == check.TargetNotFound })
+		a.Unready = withoutAbsent(a.Unready)
 	}
 	return a
+}
+
+// withoutAbsent leaves out what is said of targets that have no guest: on blank nodes none
+// has one yet, and one whose guest was deleted must not keep the others from being
+// protected. The planner leaves such a target as it is, and says so.
+func withoutAbsent(blockers []ha.Blocker) []ha.Blocker {
+	return slices.DeleteFunc(blockers, func(b ha.Blocker) bool { return b.Code == check.TargetNotFound })
 }
 
 // runHook runs the configured command, beside the ticks: what it is about comes as JSON on

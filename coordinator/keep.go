@@ -31,7 +31,8 @@ func (c *Coordinator) keep(s ha.Snapshot, closed []ha.Blocker) error {
 	if s.At.Sub(c.driftSince) < keepHold {
 		return nil
 	}
-	if blockers, _ := check.Blockers(s, &op.Policy, op.Options.Accept); len(blockers) > 0 {
+	blockers, _ := check.Blockers(s, &op.Policy, op.Options.Accept)
+	if blockers = withoutAbsent(blockers); len(blockers) > 0 {
 		c.log.Debug("drift is left as it is: HA is not ready", "check", string(blockers[0].Code), "subject", blockers[0].Subject)
 		return nil
 	}
