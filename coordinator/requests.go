@@ -35,6 +35,11 @@ func (c *Coordinator) Status(_ context.Context, p *ha.Policy) (ha.ClusterStatus,
 	}
 	standing := c.standing(s, check.Minimum)
 	st.Readiness = &standing
+	for _, o := range s.Operations {
+		if !o.Closed() {
+			st.Operations = append(st.Operations, ha.OperationView{Operation: o, Waits: v.plans[o.ID].Waits})
+		}
+	}
 	return st, nil
 }
 

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// says demands that an answer holds each of these.
+// says demands that an answer holds each of these, wherever its lines break.
 func (r *rig) says(answer string, want ...string) {
 	r.t.Helper()
 	for _, w := range want {
-		if !strings.Contains(answer, w) {
+		if !strings.Contains(strings.Join(strings.Fields(answer), " "), w) {
 			r.t.Errorf("it does not say %q:\n%s", w, answer)
 		}
 	}

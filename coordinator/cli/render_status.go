@@ -29,17 +29,40 @@ func statusLines(st style, s ha.ClusterStatus, verbose bool) []string {
 		lines = append(lines, "")
 		lines = append(lines, targetLines(st, s.Targets, verbose)...)
 	}
-	if len(s.Maintenances) > 0 {
+	if len(s.Maintenances)+len(s.Operations) > 0 {
 		lines = append(lines, "")
 	}
 	for _, m := range s.Maintenances {
 		lines = append(lines, "maintenance  "+maintenanceLine(m))
+	}
+	for _, v := range s.Operations {
+		lines = append(lines, openOperationLines(st, v)...)
 	}
 	if len(s.Warnings) > 0 {
 		lines = append(lines, "")
 	}
 	for _, w := range s.Warnings {
 		lines = append(lines, warningLines(st, w)...)
+	}
+	return lines
+}
+
+// openOperationLines say what is under way, and what of it waits for somebody.
+func openOperationLines(st style, v ha.OperationView) []string {
+	o := v.Operation
+	word := "under way"
+	if o.Cancelling {
+		word = "being given up"
+	}
+	line := fmt.Sprintf("%s  %s, asked for at %s", strings.TrimSpace(o.Kind.Command()+" "+o.Subject()), word, stamp(o.RequestedAt))
+	if o.By != "" {
+		line += " by " + o.By
+	}
+	lines := sentence("operation    ", line+": `psw operation watch`")
+	for _, x := range v.Waits {
+		if x.Blocked {
+			lines = append(lines, sentence("             ", st.warn("waits for you:")+" "+x.String()+"; "+x.Fix)...)
+		}
 	}
 	return lines
 }

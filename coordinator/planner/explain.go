@@ -168,6 +168,9 @@ func (e *explanation) registration() {
 	case e.t.HA && e.resource.State == ha.RequestIgnored:
 		e.why(e.SID.String(), "it is requested ignored: the HA manager leaves it alone, and so nothing starts it after a failure")
 		e.next(fmt.Sprintf("ha-manager set %s --state started", e.SID), "puts it under HA again")
+	case e.t.HA && e.resource.State == ha.RequestDisabled && e.recovering():
+		e.why(e.SID.String(), "it is being led out of error: it stays disabled, and nothing protects it, until somebody says that it is mended")
+		e.next("psw ha recover "+e.t.Name+" --mended", "has the HA manager start it, once what led it there is mended")
 	case e.t.HA && e.resource.State == ha.RequestDisabled:
 		e.why(e.SID.String(), "somebody asked the HA manager to keep it disabled, or a recovery was given up")
 		e.next("psw ha recover "+e.t.Name, "has the HA manager start it, once what led it there is mended")
@@ -175,6 +178,13 @@ func (e *explanation) registration() {
 		e.why(e.SID.String(), "somebody asked the HA manager to keep it %s", e.resource.State)
 		e.next(fmt.Sprintf("ha-manager set %s --state started", e.SID), "has the HA manager start it")
 	}
+}
+
+// recovering reports whether an operation leads it out of error just now.
+func (e *explanation) recovering() bool {
+	return slices.ContainsFunc(e.w.Operations, func(o ha.Operation) bool {
+		return !o.Closed() && o.Kind == ha.OperationRecover && (o.Target == e.t.Name || o.Target == e.SID.String())
+	})
 }
 
 // manager is the HA manager's own reason.

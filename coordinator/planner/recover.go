@@ -159,10 +159,11 @@ func PreviewRecover(o ha.Operation, s ha.Snapshot) ha.Preview {
 	if res.State == ha.RequestStopped {
 		back = ha.RequestStopped
 	}
-	v.Commands = []string{withState(res, ha.RequestDisabled).Command(), fmt.Sprintf("# mend %s", g.SID), withState(res, back).Command()}
+	disable := withState(res, ha.RequestDisabled)
+	v.Commands = []string{disable.Command(), fmt.Sprintf("# mend %s", g.SID), withState(disable.Resource, back).Command()}
 	v.Notices = append(v.Notices, fmt.Sprintf("while %s is disabled the HA manager stops it and nothing protects it", w.label(g.SID)))
 	if len(svc.FailedNodes) > 0 {
-		v.Notices = append(v.Notices, "it failed on "+joinNodes(svc.FailedNodes))
+		v.Notices = append(v.Notices, "it failed on "+joinNodes(slices.Compact(slices.Sorted(slices.Values(svc.FailedNodes)))))
 	}
 	v.Notices = append(v.Notices, fmt.Sprintf("why it failed: `journalctl -u pve-ha-lrm` on %s, and the newest task of %s", cmp.Or(svc.Node, w.at(g)), g.SID))
 	for _, f := range w.faults(g) {

@@ -235,6 +235,12 @@ func (w *world) targetStatus(t ha.Target) ha.TargetStatus {
 		st.Note = "not registered with the HA manager: `psw ha plan`"
 	case !t.HA && st.Request != "" && st.Request != string(ha.RequestIgnored):
 		st.Note = "HA-managed, though network.yml does not ask for it"
+	case t.HA && st.Request == string(ha.RequestDisabled):
+		st.Note = fmt.Sprintf("disabled: nothing starts it; `psw ha recover %s`", t.Name)
+	case t.HA && st.Request == string(ha.RequestIgnored):
+		st.Note = fmt.Sprintf("ignored: nothing starts it after a failure; `psw ha explain %s`", t.Name)
+	case st.State == ha.ServiceError:
+		st.Note = fmt.Sprintf("the HA manager has given it up; `psw ha explain %s`", t.Name)
 	case t.Node != "" && st.Node != t.Node:
 		st.Note = fmt.Sprintf("away from %s", t.Node)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -54,6 +55,7 @@ var Commands = []Command{
 		return "the cluster network is whole", nil
 	}},
 	{"fail-migration", "SID [N]", "let the next N migrations of a guest fail", failMigration},
+	{"crash", "SID [N]", "end a guest's process, and let its next N starts fail; 0 lets it start again", crash},
 	{"lose-answers", "N", "do the next N changes asked of the API, but lose the answers", loseAnswers},
 	{"kill-agent", "NODE", "end a node's agent; it comes back", killAgent},
 	{"cut-link", "LINK NODE…", "cut a corosync link of the nodes: 0 is the first", cutLink},
@@ -126,13 +128,7 @@ func partition(l *Lab, args []string) (string, error) {
 }
 
 func failMigration(l *Lab, args []string) (string, error) {
-	if len(args) == 0 {
-		return "", errors.New("want a guest: vm:101")
-	}
-	if _, ok := l.Cluster.Guest(args[0]); !ok {
-		return "", fmt.Errorf("no guest %q", args[0])
-	}
-	n, err := count(args[1:])
+	n, err := guestAndCount(l, args, 1)
 	if err != nil {
 		return "", err
 	}
@@ -140,8 +136,37 @@ func failMigration(l *Lab, args []string) (string, error) {
 	return fmt.Sprintf("the next %d migrations of %s fail", n, args[0]), nil
 }
 
+// crash ends a guest's process. With starts that fail, enough of them, the HA manager tries
+// on its node, then on others, and gives it up: state error.
+func crash(l *Lab, args []string) (string, error) {
+	n, err := guestAndCount(l, args, 0)
+	if err != nil {
+		return "", err
+	}
+	l.Cluster.FailStart(args[0], n)
+	switch {
+	case len(args) == 1:
+		l.Cluster.Crash(args[0])
+		return args[0] + " has crashed", nil
+	case n == 0:
+		return args[0] + " can be started again", nil
+	}
+	l.Cluster.Crash(args[0])
+	return fmt.Sprintf("%s has crashed, and its next %d starts fail", args[0], n), nil
+}
+
+func guestAndCount(l *Lab, args []string, least int) (int, error) {
+	if len(args) == 0 {
+		return 0, errors.New("want a guest: vm:101")
+	}
+	if _, ok := l.Cluster.Guest(args[0]); !ok {
+		return 0, fmt.Errorf("no guest %q", args[0])
+	}
+	return count(args[1:], least)
+}
+
 func loseAnswers(l *Lab, args []string) (string, error) {
-	n, err := count(args)
+	n, err := count(args, 1)
 	if err != nil {
 		return "", err
 	}
@@ -169,12 +194,14 @@ func cutLink(l *Lab, args []string) (string, error) {
 	return onNodes(l, args[1:], "link "+args[0]+" is cut", cut)
 }
 
-func count(args []string) (int, error) {
-	n := 1
-	if len(args) > 0 {
-		if _, err := fmt.Sscanf(args[0], "%d", &n); err != nil || n < 1 || n > 1000 {
-			return 0, fmt.Errorf("%q is no number from 1 to 1000", args[0])
-		}
+// count is the number in args, which says how often; without one it is least.
+func count(args []string, least int) (int, error) {
+	if len(args) == 0 {
+		return least, nil
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < least || n > 1000 || len(args) > 1 {
+		return 0, fmt.Errorf("%q is no number from %d to 1000", strings.Join(args, " "), least)
 	}
 	return n, nil
 }

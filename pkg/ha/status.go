@@ -21,6 +21,8 @@ type ClusterStatus struct {
 	Nodes           []NodeStatus   `json:"nodes"`
 	Targets         []TargetStatus `json:"targets"`
 	Maintenances    []Maintenance  `json:"maintenances,omitempty"` // the open ones
+	// Operations are the open ones, with what they wait for.
+	Operations []OperationView `json:"operations,omitempty"`
 	// Readiness is the published verdict by the minimum profile.
 	Readiness *Standing `json:"readiness,omitempty"`
 	// Warnings are sentences about what could not be read or does not fit together.

@@ -71,6 +71,10 @@ func leaveHome(v reflect.Value) {
 			value.SetZero()
 		case field.Type == reflect.TypeFor[ha.Operation]():
 			leaveHome(value)
+		case field.Type == reflect.TypeFor[[]ha.OperationView]():
+			for k := range value.Len() {
+				leaveHome(value.Index(k))
+			}
 		}
 	}
 }

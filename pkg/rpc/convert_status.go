@@ -24,6 +24,7 @@ func encodeClusterStatus(s ha.ClusterStatus) *hav1.ClusterStatus {
 		Maintenances:    each(s.Maintenances, encodeMaintenance),
 		Warnings:        words[string](s.Warnings),
 		Readiness:       encodeStanding(s.Readiness),
+		Operations:      each(s.Operations, encodeOperationView),
 	}
 }
 
@@ -45,6 +46,7 @@ func (d *decoder) clusterStatus(m *hav1.ClusterStatus) ha.ClusterStatus {
 		Maintenances:    each(m.GetMaintenances(), d.maintenance),
 		Warnings:        words[string](m.GetWarnings()),
 		Readiness:       d.standing(m.GetReadiness()),
+		Operations:      each(m.GetOperations(), d.operationView),
 	}
 }
 

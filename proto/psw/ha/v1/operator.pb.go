@@ -1149,7 +1149,7 @@ var File_psw_ha_v1_operator_proto protoreflect.FileDescriptor
 
 const file_psw_ha_v1_operator_proto_rawDesc = "" +
 	"\n" +
-	"\x18psw/ha/v1/operator.proto\x12\tpsw.ha.v1\x1a\x15psw/ha/v1/types.proto\":\n" +
+	"\x18psw/ha/v1/operator.proto\x12\tpsw.ha.v1\x1a\x16psw/ha/v1/status.proto\x1a\x15psw/ha/v1/types.proto\":\n" +
 	"\rStatusRequest\x12)\n" +
 	"\x06policy\x18\x01 \x01(\v2\x11.psw.ha.v1.PolicyR\x06policy\"B\n" +
 	"\x0eStatusResponse\x120\n" +
@@ -1321,6 +1321,7 @@ func file_psw_ha_v1_operator_proto_init() {
 	if File_psw_ha_v1_operator_proto != nil {
 		return
 	}
+	file_psw_ha_v1_status_proto_init()
 	file_psw_ha_v1_types_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -3061,438 +3061,6 @@ func (x *Change) GetCommand() string {
 	return ""
 }
 
-// ClusterStatus is the cluster at a glance.
-type ClusterStatus struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	At      *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	Project string                 `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"`
-	Cluster string                 `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Quorate bool                   `protobuf:"varint,4,opt,name=quorate,proto3" json:"quorate,omitempty"`
-	// Corosync's where an agent reports them.
-	Votes    int64 `protobuf:"varint,5,opt,name=votes,proto3" json:"votes,omitempty"`
-	Expected int64 `protobuf:"varint,6,opt,name=expected,proto3" json:"expected,omitempty"`
-	Quorum   int64 `protobuf:"varint,7,opt,name=quorum,proto3" json:"quorum,omitempty"`
-	// How many more votes may vanish before quorum is lost.
-	LossesTolerated int64 `protobuf:"varint,8,opt,name=losses_tolerated,json=lossesTolerated,proto3" json:"losses_tolerated,omitempty"`
-	// The node whose CRM leads.
-	Master string `protobuf:"bytes,9,opt,name=master,proto3" json:"master,omitempty"`
-	// armed, standby, disarming or disarmed; empty before pve-ha-manager 5.1.3.
-	Armed string `protobuf:"bytes,10,opt,name=armed,proto3" json:"armed,omitempty"`
-	// conditional, freeze, failover or migrate.
-	ShutdownPolicy string          `protobuf:"bytes,11,opt,name=shutdown_policy,json=shutdownPolicy,proto3" json:"shutdown_policy,omitempty"`
-	Nodes          []*NodeStatus   `protobuf:"bytes,12,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Targets        []*TargetStatus `protobuf:"bytes,13,rep,name=targets,proto3" json:"targets,omitempty"`
-	// The open ones.
-	Maintenances []*Maintenance `protobuf:"bytes,14,rep,name=maintenances,proto3" json:"maintenances,omitempty"`
-	// What could not be read or does not fit together.
-	Warnings []string `protobuf:"bytes,15,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// The published verdict by the minimum profile.
-	Readiness     *Standing `protobuf:"bytes,16,opt,name=readiness,proto3" json:"readiness,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ClusterStatus) Reset() {
-	*x = ClusterStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ClusterStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ClusterStatus) ProtoMessage() {}
-
-func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
-func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{35}
-}
-
-func (x *ClusterStatus) GetAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.At
-	}
-	return nil
-}
-
-func (x *ClusterStatus) GetProject() string {
-	if x != nil {
-		return x.Project
-	}
-	return ""
-}
-
-func (x *ClusterStatus) GetCluster() string {
-	if x != nil {
-		return x.Cluster
-	}
-	return ""
-}
-
-func (x *ClusterStatus) GetQuorate() bool {
-	if x != nil {
-		return x.Quorate
-	}
-	return false
-}
-
-func (x *ClusterStatus) GetVotes() int64 {
-	if x != nil {
-		return x.Votes
-	}
-	return 0
-}
-
-func (x *ClusterStatus) GetExpected() int64 {
-	if x != nil {
-		return x.Expected
-	}
-	return 0
-}
-
-func (x *ClusterStatus) GetQuorum() int64 {
-	if x != nil {
-		return x.Quorum
-	}
-	return 0
-}
-
-func (x *ClusterStatus) GetLossesTolerated() int64 {
-	if x != nil {
-		return x.LossesTolerated
-	}
-	return 0
-}
-
-func (x *ClusterStatus) GetMaster() string {
-	if x != nil {
-		return x.Master
-	}
-	return ""
-}
-
-func (x *ClusterStatus) GetArmed() string {
-	if x != nil {
-		return x.Armed
-	}
-	return ""
-}
-
-func (x *ClusterStatus) GetShutdownPolicy() string {
-	if x != nil {
-		return x.ShutdownPolicy
-	}
-	return ""
-}
-
-func (x *ClusterStatus) GetNodes() []*NodeStatus {
-	if x != nil {
-		return x.Nodes
-	}
-	return nil
-}
-
-func (x *ClusterStatus) GetTargets() []*TargetStatus {
-	if x != nil {
-		return x.Targets
-	}
-	return nil
-}
-
-func (x *ClusterStatus) GetMaintenances() []*Maintenance {
-	if x != nil {
-		return x.Maintenances
-	}
-	return nil
-}
-
-func (x *ClusterStatus) GetWarnings() []string {
-	if x != nil {
-		return x.Warnings
-	}
-	return nil
-}
-
-func (x *ClusterStatus) GetReadiness() *Standing {
-	if x != nil {
-		return x.Readiness
-	}
-	return nil
-}
-
-// NodeStatus is one node's line.
-type NodeStatus struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Online bool                   `protobuf:"varint,2,opt,name=online,proto3" json:"online,omitempty"`
-	// The CRM's node status: online, maintenance, unknown, fence or gone.
-	HaState  string `protobuf:"bytes,3,opt,name=ha_state,json=haState,proto3" json:"ha_state,omitempty"`
-	Lrm      string `protobuf:"bytes,4,opt,name=lrm,proto3" json:"lrm,omitempty"`
-	Watchdog string `protobuf:"bytes,5,opt,name=watchdog,proto3" json:"watchdog,omitempty"`
-	// Of the shared storage: mounted, hanging, not mounted or unknown.
-	Storage string `protobuf:"bytes,6,opt,name=storage,proto3" json:"storage,omitempty"`
-	// Age of the agent's report; negative if there is none.
-	ReportAge *durationpb.Duration `protobuf:"bytes,7,opt,name=report_age,json=reportAge,proto3" json:"report_age,omitempty"`
-	// alive, suspect, dead or left.
-	Gossip      string `protobuf:"bytes,8,opt,name=gossip,proto3" json:"gossip,omitempty"`
-	MemoryTotal int64  `protobuf:"varint,9,opt,name=memory_total,json=memoryTotal,proto3" json:"memory_total,omitempty"`
-	MemoryUsed  int64  `protobuf:"varint,10,opt,name=memory_used,json=memoryUsed,proto3" json:"memory_used,omitempty"`
-	Guests      int64  `protobuf:"varint,11,opt,name=guests,proto3" json:"guests,omitempty"`
-	// The phase of its open maintenance.
-	Phase string `protobuf:"bytes,12,opt,name=phase,proto3" json:"phase,omitempty"`
-	// About when the HA manager forgets a node that left the cluster; not set for any other.
-	ForgottenAt   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=forgotten_at,json=forgottenAt,proto3" json:"forgotten_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *NodeStatus) Reset() {
-	*x = NodeStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NodeStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NodeStatus) ProtoMessage() {}
-
-func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[36]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
-func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{36}
-}
-
-func (x *NodeStatus) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *NodeStatus) GetOnline() bool {
-	if x != nil {
-		return x.Online
-	}
-	return false
-}
-
-func (x *NodeStatus) GetHaState() string {
-	if x != nil {
-		return x.HaState
-	}
-	return ""
-}
-
-func (x *NodeStatus) GetLrm() string {
-	if x != nil {
-		return x.Lrm
-	}
-	return ""
-}
-
-func (x *NodeStatus) GetWatchdog() string {
-	if x != nil {
-		return x.Watchdog
-	}
-	return ""
-}
-
-func (x *NodeStatus) GetStorage() string {
-	if x != nil {
-		return x.Storage
-	}
-	return ""
-}
-
-func (x *NodeStatus) GetReportAge() *durationpb.Duration {
-	if x != nil {
-		return x.ReportAge
-	}
-	return nil
-}
-
-func (x *NodeStatus) GetGossip() string {
-	if x != nil {
-		return x.Gossip
-	}
-	return ""
-}
-
-func (x *NodeStatus) GetMemoryTotal() int64 {
-	if x != nil {
-		return x.MemoryTotal
-	}
-	return 0
-}
-
-func (x *NodeStatus) GetMemoryUsed() int64 {
-	if x != nil {
-		return x.MemoryUsed
-	}
-	return 0
-}
-
-func (x *NodeStatus) GetGuests() int64 {
-	if x != nil {
-		return x.Guests
-	}
-	return 0
-}
-
-func (x *NodeStatus) GetPhase() string {
-	if x != nil {
-		return x.Phase
-	}
-	return ""
-}
-
-func (x *NodeStatus) GetForgottenAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ForgottenAt
-	}
-	return nil
-}
-
-// TargetStatus is one target's line.
-type TargetStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Sid   string                 `protobuf:"bytes,2,opt,name=sid,proto3" json:"sid,omitempty"`
-	Ha    bool                   `protobuf:"varint,3,opt,name=ha,proto3" json:"ha,omitempty"`
-	// Its node in network.yml, and the node it is on.
-	Preferred string `protobuf:"bytes,4,opt,name=preferred,proto3" json:"preferred,omitempty"`
-	Node      string `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`
-	Running   bool   `protobuf:"varint,6,opt,name=running,proto3" json:"running,omitempty"`
-	// The HA manager's state and what is asked of it; empty if not registered.
-	State   string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
-	Request string `protobuf:"bytes,8,opt,name=request,proto3" json:"request,omitempty"`
-	// What is remarkable: not registered, away from home, two candidates …
-	Note          string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *TargetStatus) Reset() {
-	*x = TargetStatus{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[37]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TargetStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TargetStatus) ProtoMessage() {}
-
-func (x *TargetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[37]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TargetStatus.ProtoReflect.Descriptor instead.
-func (*TargetStatus) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{37}
-}
-
-func (x *TargetStatus) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetSid() string {
-	if x != nil {
-		return x.Sid
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetHa() bool {
-	if x != nil {
-		return x.Ha
-	}
-	return false
-}
-
-func (x *TargetStatus) GetPreferred() string {
-	if x != nil {
-		return x.Preferred
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetNode() string {
-	if x != nil {
-		return x.Node
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetRunning() bool {
-	if x != nil {
-		return x.Running
-	}
-	return false
-}
-
-func (x *TargetStatus) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetRequest() string {
-	if x != nil {
-		return x.Request
-	}
-	return ""
-}
-
-func (x *TargetStatus) GetNote() string {
-	if x != nil {
-		return x.Note
-	}
-	return ""
-}
-
 // Event is an entry of the coordinator's journal.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3514,7 +3082,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_psw_ha_v1_types_proto_msgTypes[38]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3526,7 +3094,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_psw_ha_v1_types_proto_msgTypes[38]
+	mi := &file_psw_ha_v1_types_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3539,7 +3107,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{38}
+	return file_psw_ha_v1_types_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Event) GetSeq() uint64 {
@@ -3862,53 +3430,7 @@ const file_psw_ha_v1_types_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x18\n" +
-	"\acommand\x18\x04 \x01(\tR\acommand\"\xc0\x04\n" +
-	"\rClusterStatus\x12*\n" +
-	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x18\n" +
-	"\aproject\x18\x02 \x01(\tR\aproject\x12\x18\n" +
-	"\acluster\x18\x03 \x01(\tR\acluster\x12\x18\n" +
-	"\aquorate\x18\x04 \x01(\bR\aquorate\x12\x14\n" +
-	"\x05votes\x18\x05 \x01(\x03R\x05votes\x12\x1a\n" +
-	"\bexpected\x18\x06 \x01(\x03R\bexpected\x12\x16\n" +
-	"\x06quorum\x18\a \x01(\x03R\x06quorum\x12)\n" +
-	"\x10losses_tolerated\x18\b \x01(\x03R\x0flossesTolerated\x12\x16\n" +
-	"\x06master\x18\t \x01(\tR\x06master\x12\x14\n" +
-	"\x05armed\x18\n" +
-	" \x01(\tR\x05armed\x12'\n" +
-	"\x0fshutdown_policy\x18\v \x01(\tR\x0eshutdownPolicy\x12+\n" +
-	"\x05nodes\x18\f \x03(\v2\x15.psw.ha.v1.NodeStatusR\x05nodes\x121\n" +
-	"\atargets\x18\r \x03(\v2\x17.psw.ha.v1.TargetStatusR\atargets\x12:\n" +
-	"\fmaintenances\x18\x0e \x03(\v2\x16.psw.ha.v1.MaintenanceR\fmaintenances\x12\x1a\n" +
-	"\bwarnings\x18\x0f \x03(\tR\bwarnings\x121\n" +
-	"\treadiness\x18\x10 \x01(\v2\x13.psw.ha.v1.StandingR\treadiness\"\x9e\x03\n" +
-	"\n" +
-	"NodeStatus\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06online\x18\x02 \x01(\bR\x06online\x12\x19\n" +
-	"\bha_state\x18\x03 \x01(\tR\ahaState\x12\x10\n" +
-	"\x03lrm\x18\x04 \x01(\tR\x03lrm\x12\x1a\n" +
-	"\bwatchdog\x18\x05 \x01(\tR\bwatchdog\x12\x18\n" +
-	"\astorage\x18\x06 \x01(\tR\astorage\x128\n" +
-	"\n" +
-	"report_age\x18\a \x01(\v2\x19.google.protobuf.DurationR\treportAge\x12\x16\n" +
-	"\x06gossip\x18\b \x01(\tR\x06gossip\x12!\n" +
-	"\fmemory_total\x18\t \x01(\x03R\vmemoryTotal\x12\x1f\n" +
-	"\vmemory_used\x18\n" +
-	" \x01(\x03R\n" +
-	"memoryUsed\x12\x16\n" +
-	"\x06guests\x18\v \x01(\x03R\x06guests\x12\x14\n" +
-	"\x05phase\x18\f \x01(\tR\x05phase\x12=\n" +
-	"\fforgotten_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vforgottenAt\"\xd4\x01\n" +
-	"\fTargetStatus\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
-	"\x03sid\x18\x02 \x01(\tR\x03sid\x12\x0e\n" +
-	"\x02ha\x18\x03 \x01(\bR\x02ha\x12\x1c\n" +
-	"\tpreferred\x18\x04 \x01(\tR\tpreferred\x12\x12\n" +
-	"\x04node\x18\x05 \x01(\tR\x04node\x12\x18\n" +
-	"\arunning\x18\x06 \x01(\bR\arunning\x12\x14\n" +
-	"\x05state\x18\a \x01(\tR\x05state\x12\x18\n" +
-	"\arequest\x18\b \x01(\tR\arequest\x12\x12\n" +
-	"\x04note\x18\t \x01(\tR\x04note\"\xd3\x01\n" +
+	"\acommand\x18\x04 \x01(\tR\acommand\"\xd3\x01\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -3931,7 +3453,7 @@ func file_psw_ha_v1_types_proto_rawDescGZIP() []byte {
 	return file_psw_ha_v1_types_proto_rawDescData
 }
 
-var file_psw_ha_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_psw_ha_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_psw_ha_v1_types_proto_goTypes = []any{
 	(*Policy)(nil),                // 0: psw.ha.v1.Policy
 	(*Host)(nil),                  // 1: psw.ha.v1.Host
@@ -3968,12 +3490,9 @@ var file_psw_ha_v1_types_proto_goTypes = []any{
 	(*ReadinessRecord)(nil),       // 32: psw.ha.v1.ReadinessRecord
 	(*PlanView)(nil),              // 33: psw.ha.v1.PlanView
 	(*Change)(nil),                // 34: psw.ha.v1.Change
-	(*ClusterStatus)(nil),         // 35: psw.ha.v1.ClusterStatus
-	(*NodeStatus)(nil),            // 36: psw.ha.v1.NodeStatus
-	(*TargetStatus)(nil),          // 37: psw.ha.v1.TargetStatus
-	(*Event)(nil),                 // 38: psw.ha.v1.Event
-	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
+	(*Event)(nil),                 // 35: psw.ha.v1.Event
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
 }
 var file_psw_ha_v1_types_proto_depIdxs = []int32{
 	1,  // 0: psw.ha.v1.Policy.hosts:type_name -> psw.ha.v1.Host
@@ -3984,72 +3503,65 @@ var file_psw_ha_v1_types_proto_depIdxs = []int32{
 	2,  // 5: psw.ha.v1.Host.switches:type_name -> psw.ha.v1.Port
 	3,  // 6: psw.ha.v1.Host.devices:type_name -> psw.ha.v1.Device
 	12, // 7: psw.ha.v1.ClusterPolicy.qdevice:type_name -> psw.ha.v1.QDevice
-	39, // 8: psw.ha.v1.ClusterPolicy.rto:type_name -> google.protobuf.Duration
+	36, // 8: psw.ha.v1.ClusterPolicy.rto:type_name -> google.protobuf.Duration
 	13, // 9: psw.ha.v1.ClusterPolicy.storage:type_name -> psw.ha.v1.SharedStorage
-	39, // 10: psw.ha.v1.ClusterPolicy.token_timeout:type_name -> google.protobuf.Duration
+	36, // 10: psw.ha.v1.ClusterPolicy.token_timeout:type_name -> google.protobuf.Duration
 	7,  // 11: psw.ha.v1.ClusterPolicy.networks:type_name -> psw.ha.v1.Network
 	8,  // 12: psw.ha.v1.ClusterPolicy.sites:type_name -> psw.ha.v1.Site
 	9,  // 13: psw.ha.v1.ClusterPolicy.fencing:type_name -> psw.ha.v1.Fencing
 	11, // 14: psw.ha.v1.ClusterPolicy.ceph:type_name -> psw.ha.v1.Ceph
 	10, // 15: psw.ha.v1.Fencing.sbd:type_name -> psw.ha.v1.SBD
-	39, // 16: psw.ha.v1.SBD.watchdog_timeout:type_name -> google.protobuf.Duration
-	39, // 17: psw.ha.v1.SBD.msgwait:type_name -> google.protobuf.Duration
+	36, // 16: psw.ha.v1.SBD.watchdog_timeout:type_name -> google.protobuf.Duration
+	36, // 17: psw.ha.v1.SBD.msgwait:type_name -> google.protobuf.Duration
 	15, // 18: psw.ha.v1.Target.options:type_name -> psw.ha.v1.HAOptions
 	16, // 19: psw.ha.v1.HAOptions.priority:type_name -> psw.ha.v1.RuleNode
 	18, // 20: psw.ha.v1.Maintenance.options:type_name -> psw.ha.v1.MaintenanceOptions
-	40, // 21: psw.ha.v1.Maintenance.requested_at:type_name -> google.protobuf.Timestamp
-	40, // 22: psw.ha.v1.Maintenance.drained_at:type_name -> google.protobuf.Timestamp
-	40, // 23: psw.ha.v1.Maintenance.restore_at:type_name -> google.protobuf.Timestamp
-	40, // 24: psw.ha.v1.Maintenance.ended_at:type_name -> google.protobuf.Timestamp
-	40, // 25: psw.ha.v1.Maintenance.latch_asked:type_name -> google.protobuf.Timestamp
-	40, // 26: psw.ha.v1.Maintenance.latch_seen:type_name -> google.protobuf.Timestamp
-	40, // 27: psw.ha.v1.Maintenance.unlatch_asked:type_name -> google.protobuf.Timestamp
-	40, // 28: psw.ha.v1.Maintenance.online_seen:type_name -> google.protobuf.Timestamp
-	40, // 29: psw.ha.v1.Maintenance.retry_from:type_name -> google.protobuf.Timestamp
+	37, // 21: psw.ha.v1.Maintenance.requested_at:type_name -> google.protobuf.Timestamp
+	37, // 22: psw.ha.v1.Maintenance.drained_at:type_name -> google.protobuf.Timestamp
+	37, // 23: psw.ha.v1.Maintenance.restore_at:type_name -> google.protobuf.Timestamp
+	37, // 24: psw.ha.v1.Maintenance.ended_at:type_name -> google.protobuf.Timestamp
+	37, // 25: psw.ha.v1.Maintenance.latch_asked:type_name -> google.protobuf.Timestamp
+	37, // 26: psw.ha.v1.Maintenance.latch_seen:type_name -> google.protobuf.Timestamp
+	37, // 27: psw.ha.v1.Maintenance.unlatch_asked:type_name -> google.protobuf.Timestamp
+	37, // 28: psw.ha.v1.Maintenance.online_seen:type_name -> google.protobuf.Timestamp
+	37, // 29: psw.ha.v1.Maintenance.retry_from:type_name -> google.protobuf.Timestamp
 	19, // 30: psw.ha.v1.Maintenance.homes:type_name -> psw.ha.v1.Home
 	20, // 31: psw.ha.v1.Maintenance.moves:type_name -> psw.ha.v1.Move
-	40, // 32: psw.ha.v1.MaintenanceOptions.deadline:type_name -> google.protobuf.Timestamp
-	40, // 33: psw.ha.v1.Home.returned:type_name -> google.protobuf.Timestamp
-	40, // 34: psw.ha.v1.Move.asked:type_name -> google.protobuf.Timestamp
-	40, // 35: psw.ha.v1.Move.done:type_name -> google.protobuf.Timestamp
-	40, // 36: psw.ha.v1.Move.gone:type_name -> google.protobuf.Timestamp
-	39, // 37: psw.ha.v1.Move.downtime:type_name -> google.protobuf.Duration
-	40, // 38: psw.ha.v1.Move.failed_at:type_name -> google.protobuf.Timestamp
+	37, // 32: psw.ha.v1.MaintenanceOptions.deadline:type_name -> google.protobuf.Timestamp
+	37, // 33: psw.ha.v1.Home.returned:type_name -> google.protobuf.Timestamp
+	37, // 34: psw.ha.v1.Move.asked:type_name -> google.protobuf.Timestamp
+	37, // 35: psw.ha.v1.Move.done:type_name -> google.protobuf.Timestamp
+	37, // 36: psw.ha.v1.Move.gone:type_name -> google.protobuf.Timestamp
+	36, // 37: psw.ha.v1.Move.downtime:type_name -> google.protobuf.Duration
+	37, // 38: psw.ha.v1.Move.failed_at:type_name -> google.protobuf.Timestamp
 	17, // 39: psw.ha.v1.MaintenanceView.maintenance:type_name -> psw.ha.v1.Maintenance
 	22, // 40: psw.ha.v1.MaintenanceView.waits:type_name -> psw.ha.v1.Wait
 	23, // 41: psw.ha.v1.MaintenanceView.guests:type_name -> psw.ha.v1.GuestProgress
-	40, // 42: psw.ha.v1.GuestProgress.since:type_name -> google.protobuf.Timestamp
-	39, // 43: psw.ha.v1.GuestProgress.downtime:type_name -> google.protobuf.Duration
+	37, // 42: psw.ha.v1.GuestProgress.since:type_name -> google.protobuf.Timestamp
+	36, // 43: psw.ha.v1.GuestProgress.downtime:type_name -> google.protobuf.Duration
 	18, // 44: psw.ha.v1.MaintenanceRequest.options:type_name -> psw.ha.v1.MaintenanceOptions
 	0,  // 45: psw.ha.v1.MaintenanceRequest.policy:type_name -> psw.ha.v1.Policy
 	26, // 46: psw.ha.v1.Preview.steps:type_name -> psw.ha.v1.Step
 	27, // 47: psw.ha.v1.Preview.blockers:type_name -> psw.ha.v1.Blocker
 	28, // 48: psw.ha.v1.Preview.fit:type_name -> psw.ha.v1.Fit
-	39, // 49: psw.ha.v1.Preview.estimate:type_name -> google.protobuf.Duration
-	39, // 50: psw.ha.v1.Step.estimate:type_name -> google.protobuf.Duration
+	36, // 49: psw.ha.v1.Preview.estimate:type_name -> google.protobuf.Duration
+	36, // 50: psw.ha.v1.Step.estimate:type_name -> google.protobuf.Duration
 	30, // 51: psw.ha.v1.Readiness.findings:type_name -> psw.ha.v1.Finding
 	31, // 52: psw.ha.v1.Readiness.standing:type_name -> psw.ha.v1.Standing
-	40, // 53: psw.ha.v1.Finding.since:type_name -> google.protobuf.Timestamp
-	40, // 54: psw.ha.v1.Finding.muted_until:type_name -> google.protobuf.Timestamp
-	40, // 55: psw.ha.v1.Standing.since:type_name -> google.protobuf.Timestamp
+	37, // 53: psw.ha.v1.Finding.since:type_name -> google.protobuf.Timestamp
+	37, // 54: psw.ha.v1.Finding.muted_until:type_name -> google.protobuf.Timestamp
+	37, // 55: psw.ha.v1.Standing.since:type_name -> google.protobuf.Timestamp
 	32, // 56: psw.ha.v1.Standing.record:type_name -> psw.ha.v1.ReadinessRecord
-	40, // 57: psw.ha.v1.Standing.at:type_name -> google.protobuf.Timestamp
-	40, // 58: psw.ha.v1.ReadinessRecord.at:type_name -> google.protobuf.Timestamp
+	37, // 57: psw.ha.v1.Standing.at:type_name -> google.protobuf.Timestamp
+	37, // 58: psw.ha.v1.ReadinessRecord.at:type_name -> google.protobuf.Timestamp
 	34, // 59: psw.ha.v1.PlanView.changes:type_name -> psw.ha.v1.Change
 	22, // 60: psw.ha.v1.PlanView.waits:type_name -> psw.ha.v1.Wait
-	40, // 61: psw.ha.v1.ClusterStatus.at:type_name -> google.protobuf.Timestamp
-	36, // 62: psw.ha.v1.ClusterStatus.nodes:type_name -> psw.ha.v1.NodeStatus
-	37, // 63: psw.ha.v1.ClusterStatus.targets:type_name -> psw.ha.v1.TargetStatus
-	17, // 64: psw.ha.v1.ClusterStatus.maintenances:type_name -> psw.ha.v1.Maintenance
-	31, // 65: psw.ha.v1.ClusterStatus.readiness:type_name -> psw.ha.v1.Standing
-	39, // 66: psw.ha.v1.NodeStatus.report_age:type_name -> google.protobuf.Duration
-	40, // 67: psw.ha.v1.NodeStatus.forgotten_at:type_name -> google.protobuf.Timestamp
-	40, // 68: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	37, // 61: psw.ha.v1.Event.at:type_name -> google.protobuf.Timestamp
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_psw_ha_v1_types_proto_init() }
@@ -4064,7 +3576,7 @@ func file_psw_ha_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_psw_ha_v1_types_proto_rawDesc), len(file_psw_ha_v1_types_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
