@@ -290,6 +290,9 @@ func fenceUnreachable(w *world) []verdict {
 		if len(dead) > 0 {
 			return broken("", strings.Join(dead, "; "), fmt.Sprintf("on that node: ping %s; ls -l /etc/psw-ha/bmc; a firewall between them? IPMI is UDP port 623", p.Address))
 		}
+		if len(alive) == 0 {
+			return skip("", "no other node could be asked to try it")
+		}
 		return pass("", "reached from %s", joined(alive))
 	})
 }
@@ -299,7 +302,9 @@ func bmcPowerUnknown(w *world) []verdict {
 		if !ok {
 			return skip("", "%s", why)
 		}
+		answered := false
 		for _, r := range p.Results {
+			answered = answered || r.Power != nil
 			switch {
 			case r.Power == nil:
 			case r.Power.State == ha.PowerUnknown:
@@ -312,6 +317,9 @@ func bmcPowerUnknown(w *world) []verdict {
 					return unknown("", "asked from %s, the BMC at %s says that the power is off; whether %s was running then is not known: %s", r.Node, p.Address, name, why)
 				}
 			}
+		}
+		if !answered {
+			return skip("", "it has answered nobody")
 		}
 		return pass("", "it says what the node says")
 	})

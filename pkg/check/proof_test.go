@@ -156,6 +156,21 @@ func TestANodeThatDidNotTryIsUnknown(t *testing.T) {
 	}
 }
 
+// A BMC that nobody could ask is not reached, and tells nothing of its node: neither is PASS.
+func TestABMCThatNobodyAskedIsNotReached(t *testing.T) {
+	s := healthy()
+	for k := range s.Proofs[0].Results {
+		r := &s.Proofs[0].Results[k]
+		r.Asked, r.Answered, r.Power, r.Fault = time.Time{}, time.Time{}, nil, "its agent is not connected"
+	}
+	verdict := check.Judge(s, ha.CheckRequest{Profile: check.Production})
+	for code, want := range map[ha.Code]ha.Status{check.FenceNotTested: ha.Unknown, check.FenceUnreachable: ha.Skip, check.BMCPowerUnknown: ha.Skip} {
+		if f, _ := find(verdict, code, "node1"); f.Status != want {
+			t.Errorf("%s is %s, want %s: %s", code, f.Status, want, f.Evidence)
+		}
+	}
+}
+
 // A write that takes longer than a round waits for it is none that hangs: what the last one
 // met counts, until it has been away for long.
 func TestAWriteThatIsUnderWay(t *testing.T) {
