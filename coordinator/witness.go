@@ -35,11 +35,10 @@ func (n *sighting) failover(sid ha.SID, from, to ha.NodeName) {
 // lost reports whether a node left the cluster lately and nothing that ran there then can
 // still run there.
 func (n *sighting) lost(node ha.NodeName) (at time.Time, ok bool) {
-	_, at, known := n.book.dated(factLost + string(node))
-	if !known {
-		if now, just := n.changes[factLost+string(node)]; just {
-			_, at, known = splitDated(now)
-		}
+	key := factLost + string(node)
+	_, at, known := n.book.dated(key)
+	if now, just := n.changes[key]; just { // it was lost before, and is lost again
+		_, at, known = splitDated(now)
 	}
 	if !known || n.s.At.Sub(at) > failoverMax {
 		return at, false
