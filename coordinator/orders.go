@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// ordersWaiting bounds the orders given to one agent and not yet on their way. There is
-	// one kind of order and one at a time per node: a full desk means a dead connection.
-	ordersWaiting = 8
+	// ordersWaiting bounds the orders given to one agent and not yet on their way. Deeds come
+	// one at a time, but a node is asked about every other one's BMC and every shared storage
+	// at once: there is room for a cluster of 32. A full desk means a dead connection.
+	ordersWaiting = 64
 	// answerSlack: how long after an order's time limit its answer is still waited for. An
 	// agent gives the command up to a minute, which may wait for the cluster's lock.
 	answerSlack = 75 * time.Second

@@ -10,9 +10,10 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// ordersWaitingMax is how many orders may wait behind the one being carried out. A
-// coordinator asks for one thing at a time and node, so more than a few is a fault.
-const ordersWaitingMax = 16
+// ordersWaitingMax is how many orders may wait in each queue. A coordinator orders deeds one
+// at a time, but asks a node about every other one's BMC and every shared storage at once,
+// which in a cluster of 32 is fewer. More is a fault.
+const ordersWaitingMax = 64
 
 // arrival is an order and when it arrived: its TTL counts from then.
 type arrival struct {
