@@ -51,7 +51,26 @@ func (w *world) clusterGates() []ha.Blocker {
 			Reason: fmt.Sprintf("%s is in the cluster %s, and network.yml declares %s", w.Inventory.Source, inv.Name, c.Name),
 			Fix:    fmt.Sprintf("set cluster.name: %s in network.yml, or name the API of another cluster in the coordinator's configuration; `pvecm status` on %s says which it is in", inv.Name, w.Inventory.Source)})
 	}
+	if len(w.joiners()) > 0 || c.QDevice != nil {
+		out = append(out, w.deviceUnknown()...)
+	}
 	return append(out, w.maintenanceOpen()...)
+}
+
+// deviceUnknown: only a member's agent tells of the QDevice, and what nobody tells of must
+// not be taken for none, or for removed.
+func (w *world) deviceUnknown() []ha.Blocker {
+	told := func(known ha.Report) bool {
+		r, fresh := w.FreshReport(known.Node)
+		_, blind := r.Failed(ha.ProbeCorosync)
+		return fresh && !blind && w.online(r.Node)
+	}
+	if w.Inventory.Cluster.Standalone || slices.ContainsFunc(w.Reports, told) {
+		return nil
+	}
+	return []ha.Blocker{{Code: codeStaleReport, Subject: "cluster",
+		Reason: "no member's agent tells whether the cluster has a QDevice, which must be removed before the number of nodes changes",
+		Fix:    "on the nodes: `systemctl status psw-agent`, `psw-agent check`"}}
 }
 
 // maintenanceOpen forbids changing the cluster under a node that is being emptied.

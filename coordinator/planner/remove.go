@@ -57,6 +57,7 @@ func (w *world) removeGates(o ha.Operation) []ha.Blocker {
 		add(codeNotOff, string(n), w.sayOff(n),
 			"nobody has said that it is off, and will never be started on this network again as it is")
 	}
+	out = append(out, w.deviceUnknown()...)
 	var guests []string
 	for _, g := range w.Inventory.Guests {
 		if g.Node == n {

@@ -115,6 +115,7 @@ var refusals = []refusal{
 		s.Policy.Cluster.QDevice = &ha.QDevice{Host: "10.0.0.61"}
 	}, codeNodeOffline, "only while every node is online; offline: node3", "pvecm status"},
 	{"a QDevice nobody declared", 2, func(s *ha.Snapshot, _ *ha.OperationRequest) { withDevice(s, "10.0.0.60") }, codeForeignDevice, "the QDevice 10.0.0.60", "pvecm qdevice remove"},
+	{"a join, and nobody tells of a QDevice", 2, corosyncUnseen, codeStaleReport, "no member's agent tells whether the cluster has a QDevice", "psw-agent check"},
 	{"a half-done join", 3, func(s *ha.Snapshot, _ *ha.OperationRequest) {
 		offline(s, 2)
 		s.Reports[2].Membership = ha.Membership{}
@@ -145,10 +146,18 @@ var refusals = []refusal{
 	{"removal while another is away", 3, removing("node3", func(s *ha.Snapshot, _ *ha.OperationRequest) { offline(s, 1) }), codeQuorumAtRisk, "without node3 the cluster has 1 of the 2 votes", "pvecm status"},
 	{"removal from a cluster of two", 2, removing("node2", func(*ha.Snapshot, *ha.OperationRequest) {}), codeQuorumAtRisk, "1 of the 2 votes", "on node1 the last and DANGEROUS way is `pvecm expected 1`, only when every node that is missing is off"},
 	{"removal from two and a QDevice", 2, removing("node2", func(s *ha.Snapshot, _ *ha.OperationRequest) { withDevice(s, "10.0.0.60") }), codeQuorumAtRisk, "since the QDevice is removed before", "pvecm expected 1"},
+	{"removal, and nobody tells of a QDevice", 3, removing("node3", corosyncUnseen), codeStaleReport, "no member's agent tells whether the cluster has a QDevice", "psw-agent check"},
 	{"removal of a dead node beside a QDevice", 3, removing("node3", func(s *ha.Snapshot, _ *ha.OperationRequest) {
 		withDevice(s, "10.0.0.60")
 		offline(s, 2)
 	}), codeNodeOffline, "only while every node is online", "psw node remove node3"},
+}
+
+// corosyncUnseen: no agent could look at corosync.
+func corosyncUnseen(s *ha.Snapshot, _ *ha.OperationRequest) {
+	for k := range s.Reports {
+		s.Reports[k].Failures = []ha.ProbeFailure{{Probe: ha.ProbeCorosync, Reason: "denied"}}
+	}
 }
 
 // removing is a story of `psw node remove NODE --powered-off NODE`.
@@ -269,5 +278,22 @@ func TestAQDeviceGoesBeforeTheNodeIsOff(t *testing.T) {
 	_, p := Operate(o, s)
 	if len(p.Actions) != 1 || p.Actions[0] != (ha.RemoveQDevice{On: "node1"}) {
 		t.Errorf("want the QDevice removed first, got %v", p.Actions)
+	}
+}
+
+// After a restart of the coordinator no agent has reported yet: that nobody tells of the
+// QDevice does not mean that it was removed.
+func TestAQDeviceNobodyTellsOfIsNotTakenForRemoved(t *testing.T) {
+	for _, kind := range []ha.OperationKind{ha.OperationRemoveNode, ha.OperationCluster} {
+		s := threeNodes(3)
+		withDevice(&s, "10.0.0.60")
+		s.Policy.Cluster.QDevice = &ha.QDevice{Host: "10.0.0.60"}
+		o := ha.Operation{Kind: kind, Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true}, RequestedAt: s.At,
+			Steps: []ha.OperationStep{{Key: "qdevice remove", State: ha.StepDoing, Asked: s.At.Add(-time.Second), Tries: 1}}}
+		s.Reports = nil
+		o, _ = Operate(o, s)
+		if st, _ := o.Step("qdevice remove"); st.State != ha.StepDoing {
+			t.Errorf("%s: it is %s, and nobody has looked", kind, st.State)
+		}
 	}
 }
