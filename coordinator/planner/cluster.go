@@ -157,7 +157,7 @@ func (j *journey) letIn(n, first ha.NodeName, in bool, join leg, r ha.Report) {
 		action: ha.AuthorizeJoin{On: first, Node: n, Keys: r.Membership.RootKeys, From: j.links(n), For: joinLetIn}}
 	if st, ok := j.o.Step(l.key); ok && st.State == ha.StepDone && !in && !j.doing(join.key) && j.At.Sub(st.Asked) > joinLetIn-joinLetInRest {
 		again := stepOf(j.o, l.key)
-		again.State, again.Answered = ha.StepTodo, time.Time{}
+		again.State, again.Answered, again.Tries = ha.StepTodo, time.Time{}, 0 // it did not fail, it ran out
 	}
 	switch st, ok := j.o.Step(l.key); {
 	case ok && st.State == ha.StepDone:

@@ -297,3 +297,22 @@ func TestAQDeviceNobodyTellsOfIsNotTakenForRemoved(t *testing.T) {
 		}
 	}
 }
+
+// A join that waits for something, a member to come back say, outlives what the node was let
+// in for, as often as that takes. That was no failure: it is let in anew.
+func TestAPermissionThatRanOutIsGivenAnewHoweverOften(t *testing.T) {
+	s := threeNodes(2)
+	done := s.At.Add(-time.Hour)
+	o := ha.Operation{Kind: ha.OperationCluster, Policy: s.Policy, RequestedAt: done, Steps: []ha.OperationStep{
+		{Key: "authorize node3", State: ha.StepDone, Asked: done, Answered: done, Ended: done, Tries: legTries}}}
+	o, p := Operate(o, s)
+	if len(p.Actions) != 1 {
+		t.Fatalf("want node3 let in again, got %v", p.Actions)
+	}
+	if let, ok := p.Actions[0].(ha.AuthorizeJoin); !ok || let.Node != "node3" {
+		t.Errorf("want node3 let in again, got %v", p.Actions)
+	}
+	if st, _ := o.Step("authorize node3"); st.State != ha.StepDoing {
+		t.Errorf("it is %s: %s", st.State, st.Note)
+	}
+}
