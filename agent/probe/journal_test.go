@@ -10,11 +10,12 @@ import (
 )
 
 // lrmWrote is what pve-ha-lrm writes when a start fails, in the form of its messages in the
-// recordings, with the guest's command line as QEMU's wrapper prints it.
+// recordings, with the guest's command line as Proxmox prints it: arguments are quoted with the
+// sign that the whole is quoted with.
 const lrmWrote = `2026-11-28T09:00:01+00:00 pve1 pve-ha-lrm[706]: starting service vm:101
 2026-11-28T09:00:01+00:00 pve1 pve-ha-lrm[707]: start VM 101: UPID:pve1:000002C3:0006A8AA:6B00E5B4:qmstart:101:root@pam:
 2026-11-28T09:00:02+00:00 pve1 pve-ha-lrm[708]: service status vm:1011 started
-2026-11-28T09:00:03+00:00 pve1 pve-ha-lrm[707]: start failed: command '/usr/bin/kvm -id 101 -drive file=iscsi://user%hunter2@10.0.0.9/lun' failed: exit code 1 (VM 101)
+2026-11-28T09:00:03+00:00 pve1 pve-ha-lrm[707]: start failed: command '/usr/bin/kvm -id 101 -name 'web,debug-threads=on' -drive 'file=iscsi://user%hunter2@10.0.0.9/lun,if=none' -m 512' failed: exit code 1 (VM 101)
 2026-11-28T09:00:03+00:00 pve1 pve-ha-lrm[706]: unable to start service vm:101
 `
 
@@ -36,6 +37,23 @@ func TestTheLRMsLinesAreReportedOfWhatFailed(t *testing.T) {
 	said := strings.Join(report.HA.Failed[0].Log, "\n")
 	if strings.Contains(said, "hunter2") || strings.Contains(said, "vm:1011") || !strings.Contains(said, "command '/usr/bin/kvm …' failed: exit code 1") || !strings.Contains(said, "unable to start service vm:101") {
 		t.Errorf("%s", said)
+	}
+}
+
+// Of a command nothing but its program and its end is shown, however its arguments are quoted and
+// wherever the line was cut.
+func TestACommandLineIsNotShown(t *testing.T) {
+	for line, want := range map[string]string{
+		"start failed: command '/usr/bin/kvm -id 101' failed: got timeout":                           "start failed: command '/usr/bin/kvm …' failed: got timeout",
+		"command 'kvm -a 'b,secret' -c 'd' failed: exit code 1":                                      "command 'kvm …' failed: exit code 1",
+		"command '/usr/bin/kvm -id 101 -name 'web' -drive file=secret":                               "command '/usr/bin/kvm …'",
+		"command '/usr/bin/kvm -a secret' failed: open3: exec of kvm -a secret failed: No such file": "command '/usr/bin/kvm …' failed: No such file",
+		"command '":                      "command ' …'",
+		"unable to start service vm:101": "unable to start service vm:101",
+	} {
+		if got := legibleLine(line); got != want {
+			t.Errorf("%q is shown as %q, want %q", line, got, want)
+		}
 	}
 }
 
