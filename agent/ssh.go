@@ -154,15 +154,37 @@ func isMarked(line string, node ha.NodeName) bool {
 	return strings.HasSuffix(line, " "+mark+string(node))
 }
 
-// keyOf is the key of a line of authorized_keys, "TYPE BASE64"; empty if it has none.
+// keyOf is the key of a line of authorized_keys, "TYPE BASE64", as sshd(8) finds it: at the
+// beginning, or behind one word of options, in which a blank may be quoted. Empty if there is
+// none: what stands in a comment or in an option lets nobody in.
 func keyOf(line string) string {
-	words := strings.Fields(line)
-	for k := range len(words) - 1 {
-		if isPublicKey(words[k] + " " + words[k+1]) {
-			return words[k] + " " + words[k+1]
+	for _, rest := range []string{line, line[optionsEnd(line):]} {
+		words := strings.Fields(rest)
+		if len(words) > 1 && isPublicKey(words[0]+" "+words[1]) {
+			return words[0] + " " + words[1]
 		}
 	}
 	return ""
+}
+
+// optionsEnd is where the options end that a line begins with.
+func optionsEnd(line string) int {
+	begin := len(line) - len(strings.TrimLeft(line, " \t"))
+	if strings.HasPrefix(line[begin:], "#") {
+		return len(line)
+	}
+	quoted := false
+	for k := begin; k < len(line); k++ {
+		switch c := line[k]; {
+		case c == '\\' && strings.HasPrefix(line[k+1:], `"`):
+			k++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ' ' || c == '\t'):
+			return k
+		}
+	}
+	return len(line)
 }
 
 // keyTypes are those a Proxmox node has.
