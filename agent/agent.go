@@ -36,8 +36,8 @@ type Agent struct {
 	// outcomes are what became of the last orders, oldest first.
 	outcomes    []ha.OrderResult
 	remembering sync.Mutex
-	// reading is taken while the list of members is being read.
-	reading chan struct{}
+	// pmxcfs is taken while something is done below /etc/pve: see onPmxcfs.
+	pmxcfs chan struct{}
 	// blind are the probes that could not look in the last round, and why.
 	blind map[string]string
 	// latest is the last report.
@@ -55,7 +55,7 @@ func New(c Config, host probe.Host, log *slog.Logger) *Agent {
 		log:     log,
 		prober:  probe.New(host, c.Node),
 		lineage: openLineage(c.StateDir),
-		reading: make(chan struct{}, 1),
+		pmxcfs:  make(chan struct{}, 1),
 		blind:   make(map[string]string),
 	}
 	a.prober.TestWrites(c.WriteEvery, c.WritePaths...)

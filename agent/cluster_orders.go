@@ -82,7 +82,7 @@ func (a *Agent) joinCluster(ctx context.Context, deed ha.JoinCluster) ha.OrderRe
 }
 
 // authorizeJoin lets the joining node's root in. Every member's file is one and the same.
-func (a *Agent) authorizeJoin(deed ha.AuthorizeJoin) ha.OrderResult {
+func (a *Agent) authorizeJoin(ctx context.Context, deed ha.AuthorizeJoin) ha.OrderResult {
 	switch {
 	case !probe.NodeName.Matches(string(deed.Node)):
 		return refused("%q is no name of a node", deed.Node)
@@ -91,17 +91,17 @@ func (a *Agent) authorizeJoin(deed ha.AuthorizeJoin) ha.OrderResult {
 	case len(deed.From) == 0 || !allAddresses(deed.From):
 		return refused("the addresses it may come from are not known")
 	}
-	if err := a.letIn(deed.Node, deed.Keys, deed.From, time.Now().Add(deed.For)); err != nil {
+	if err := a.letIn(ctx, deed.Node, deed.Keys, deed.From, time.Now().Add(deed.For)); err != nil {
 		return notKept(deed.String(), err)
 	}
 	return ha.OrderResult{}
 }
 
-func (a *Agent) revokeJoin(deed ha.RevokeJoin) ha.OrderResult {
+func (a *Agent) revokeJoin(ctx context.Context, deed ha.RevokeJoin) ha.OrderResult {
 	if !probe.NodeName.Matches(string(deed.Node)) {
 		return refused("%q is no name of a node", deed.Node)
 	}
-	if err := a.letOut(deed.Node, deed.Joined); err != nil {
+	if err := a.letOut(ctx, deed.Node, deed.Joined); err != nil {
 		return notKept(deed.String(), err)
 	}
 	return ha.OrderResult{}

@@ -20,11 +20,8 @@ const (
 	// deedMax is how long a command may take. ha-manager waits up to 10 s for a lock of
 	// the cluster file system and was seen to take as long on a busy node.
 	deedMax = time.Minute
-	// membersMax is how long the list of members may take to read: pmxcfs hangs while the
-	// cluster file system waits for the others.
-	membersMax = 5 * time.Second
-	// membersSizeMax bounds what is read of it; a hundred nodes need about 6 kB.
-	membersSizeMax = 1 << 20
+	// fileSizeMax bounds what is read of a file of pmxcfs, which holds none that is larger.
+	fileSizeMax = 1 << 20
 	// outputMax is how much of a command's output goes into an answer.
 	outputMax = 4 << 10
 )
@@ -107,11 +104,11 @@ func (a *Agent) deed(ctx context.Context, deed ha.OrderDeed, expires time.Time) 
 	case ha.CreateCluster:
 		return func() ha.OrderResult { return a.createCluster(ctx, deed) }
 	case ha.AuthorizeJoin:
-		return func() ha.OrderResult { return a.authorizeJoin(deed) }
+		return func() ha.OrderResult { return a.authorizeJoin(ctx, deed) }
 	case ha.JoinCluster:
 		return func() ha.OrderResult { return a.joinCluster(ctx, deed) }
 	case ha.RevokeJoin:
-		return func() ha.OrderResult { return a.revokeJoin(deed) }
+		return func() ha.OrderResult { return a.revokeJoin(ctx, deed) }
 	case ha.SetupQDevice:
 		return func() ha.OrderResult { return a.setupQDevice(ctx, deed) }
 	case ha.RemoveQDevice:
@@ -162,41 +159,13 @@ func cut(out []byte) string {
 	return strings.ToValidUTF8(string(out[:min(len(out), outputMax)]), "")
 }
 
-// members reads the names of the cluster's members as pmxcfs knows them, sorted. It
-// returns within membersMax, and leaves at most one reader behind that hangs.
+// members reads the names of the cluster's members as pmxcfs knows them, sorted.
 func (a *Agent) members(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, membersMax)
-	defer cancel()
-	select {
-	case a.reading <- struct{}{}:
-	default:
-		return nil, fmt.Errorf("reading /etc/pve/.members hangs")
-	}
-	type answer struct {
-		names []string
-		err   error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		names, err := a.readMembers()
-		<-a.reading
-		done <- answer{names, err}
-	}()
-	select {
-	case got := <-done:
-		return got.names, got.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("/etc/pve/.members did not answer within %s", membersMax)
-	}
+	return onPmxcfs(ctx, a, readMax, "/etc/pve/.members", a.readMembers)
 }
 
 func (a *Agent) readMembers() ([]string, error) {
-	f, err := a.host.Open("etc/pve/.members")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, membersSizeMax))
+	data, err := a.readFile("etc/pve/.members")
 	if err != nil {
 		return nil, err
 	}
@@ -217,4 +186,18 @@ func (a *Agent) readMembers() ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// readFile reads a file below /etc/pve. It may hang: see onPmxcfs.
+func (a *Agent) readFile(name string) ([]byte, error) {
+	f, err := a.host.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, fileSizeMax+1))
+	if err == nil && len(data) > fileSizeMax {
+		return nil, fmt.Errorf("it has more than %d bytes", fileSizeMax)
+	}
+	return data, err
 }

@@ -201,7 +201,7 @@ func (a *Agent) cutPower(ctx context.Context, deed ha.CutPower, expires time.Tim
 // maintenance.
 func (a *Agent) outOfService(ctx context.Context, node ha.NodeName) error {
 	type files struct{ members, manager []byte }
-	got, err := within(ctx, membersMax, "/etc/pve", func() (f files, err error) {
+	got, err := onPmxcfs(ctx, a, readMax, "/etc/pve", func() (f files, err error) {
 		if f.members, err = a.readFile("etc/pve/.members"); err == nil {
 			f.manager, err = a.readFile("etc/pve/ha/manager_status")
 		}
@@ -228,13 +228,4 @@ func (a *Agent) outOfService(ctx context.Context, node ha.NodeName) error {
 		return fmt.Errorf("the HA manager has %s as %q, not in maintenance: psw maintenance start %s", node, state, node)
 	}
 	return nil
-}
-
-func (a *Agent) readFile(name string) ([]byte, error) {
-	f, err := a.host.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, membersSizeMax))
 }

@@ -20,9 +20,6 @@ const (
 	proveMax = 20 * time.Second
 	// proveAgain is how soon it is tried again while another part in a proof is under way.
 	proveAgain = 100 * time.Millisecond
-	// storagesMax is how long storage.cfg may take to read: pmxcfs hangs while the cluster
-	// file system waits for the others.
-	storagesMax = 5 * time.Second
 )
 
 // proveStorage does this node's part in proving that a storage is shared. What the file
@@ -73,7 +70,7 @@ func (a *Agent) proveStorage(ctx context.Context, deed ha.ProveStorage) ha.Order
 // storageAt says whether something must be mounted on a path before it is written to, and
 // fails if the path is no storage's: an agent writes to nothing else.
 func (a *Agent) storageAt(ctx context.Context, at string) (mounted bool, err error) {
-	storages, err := within(ctx, storagesMax, "storage.cfg", func() ([]ha.LocalStorage, error) { return probe.Storages(a.host) })
+	storages, err := onPmxcfs(ctx, a, readMax, "/etc/pve/storage.cfg", func() ([]ha.LocalStorage, error) { return probe.Storages(a.host) })
 	if err != nil {
 		return false, fmt.Errorf("it cannot be seen whether %s is a storage: %w", at, err)
 	}
@@ -91,27 +88,4 @@ func (a *Agent) storageAt(ctx context.Context, at string) (mounted bool, err err
 		return true, nil
 	}
 	return false, fmt.Errorf("%s is the path of no storage: storage.cfg has %s", at, strings.Join(paths, ", "))
-}
-
-// within reads something that may hang, and does not wait for it for longer than limit. A
-// reader that hangs stays behind until the kernel lets it go.
-func within[T any](ctx context.Context, limit time.Duration, what string, read func() (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	type answer struct {
-		value T
-		err   error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		v, err := read()
-		done <- answer{v, err}
-	}()
-	select {
-	case got := <-done:
-		return got.value, got.err
-	case <-ctx.Done():
-		var none T
-		return none, fmt.Errorf("%s did not answer within %s", what, limit)
-	}
 }

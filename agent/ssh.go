@@ -1,11 +1,11 @@
 package agent
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -24,8 +24,6 @@ const (
 	// stands alone it is there as well.
 	authorizedKeys = "etc/pve/priv/authorized_keys"
 	knownHosts     = "root/.ssh/known_hosts"
-	// sshFileMax bounds what is read of either; a cluster of 30 nodes has 20 kB.
-	sshFileMax = 1 << 20
 )
 
 // mark begins the comment of a line of ours in authorized_keys; the node's name follows.
@@ -38,7 +36,7 @@ type writer interface {
 
 // letIn lets root of a node in with any of the keys, and nobody else: a line for it that is
 // there already is replaced. restrict leaves nothing but commands.
-func (a *Agent) letIn(node ha.NodeName, keys []string, from []netip.Addr, until time.Time) error {
+func (a *Agent) letIn(ctx context.Context, node ha.NodeName, keys []string, from []netip.Addr, until time.Time) error {
 	if len(keys) == 0 {
 		return fmt.Errorf("the public keys of root on %s are not known", node)
 	}
@@ -47,7 +45,7 @@ func (a *Agent) letIn(node ha.NodeName, keys []string, from []netip.Addr, until 
 			return fmt.Errorf("what root of %s has is no public key", node)
 		}
 	}
-	return a.rewrite(authorizedKeys, func(have []string) []string { return admitted(have, node, keys, from, until) })
+	return a.rewriteAuthorized(ctx, func(have []string) []string { return admitted(have, node, keys, from, until) })
 }
 
 // admitted are the lines of authorized_keys with those that let a node in.
@@ -66,8 +64,8 @@ func admitted(have []string, node ha.NodeName, keys []string, from []netip.Addr,
 
 // letOut takes our lines for a node away. Of one that has joined the key itself stays, as
 // every member's does: Proxmox adds it only if no line has it, and ours had it.
-func (a *Agent) letOut(node ha.NodeName, joined bool) error {
-	return a.rewrite(authorizedKeys, func(have []string) []string { return dismissed(have, node, joined) })
+func (a *Agent) letOut(ctx context.Context, node ha.NodeName, joined bool) error {
+	return a.rewriteAuthorized(ctx, func(have []string) []string { return dismissed(have, node, joined) })
 }
 
 // dismissed are the lines of authorized_keys without those that let a node in.
@@ -106,6 +104,12 @@ func (a *Agent) knowHost(addr netip.Addr, keys []string) error {
 	})
 }
 
+// rewriteAuthorized changes who is let in, or gives up in time.
+func (a *Agent) rewriteAuthorized(ctx context.Context, change func([]string) []string) error {
+	_, err := onPmxcfs(ctx, a, rewriteMax, "/"+authorizedKeys, func() (none struct{}, err error) { return none, a.rewrite(authorizedKeys, change) })
+	return err
+}
+
 // rewrite changes the lines of a file, and leaves it alone if nothing changes.
 func (a *Agent) rewrite(name string, change func([]string) []string) error {
 	w, ok := a.host.(writer)
@@ -131,17 +135,9 @@ func (a *Agent) rewrite(name string, change func([]string) []string) error {
 }
 
 func (a *Agent) lines(name string) ([]string, error) {
-	f, err := a.host.Open(name)
+	data, err := a.readFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, sshFileMax+1))
-	if err == nil && len(data) > sshFileMax {
-		err = errors.New("it is too large")
 	}
 	text := strings.TrimRight(string(data), "\n")
 	if err != nil || text == "" {

@@ -1,8 +1,12 @@
 package agent
 
 import (
+	"io/fs"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -54,4 +58,47 @@ func TestTheKeyOfALine(t *testing.T) {
 			t.Errorf("the key of %q is %q, want %q", line, got, want)
 		}
 	}
+}
+
+// stuckWriter is a machine on which nothing that is written comes to an end.
+type stuckWriter struct {
+	*machine
+	freed chan struct{}
+}
+
+func (w stuckWriter) WriteFile(string, []byte, fs.FileMode) error {
+	<-w.freed
+	return nil
+}
+
+// pmxcfs takes no write while it waits for the others. The order fails in time, and neither a
+// second writer nor a reader is left behind beside the first.
+func TestAHungClusterFileSystemIsNotWrittenTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := stuckWriter{newMachine(), make(chan struct{})}
+		w.MapFS["etc/pve/priv/authorized_keys"] = &fstest.MapFile{Data: []byte("ssh-rsa AAAA psw-ha-join-node2\n")}
+		c := DefaultConfig()
+		c.Node, c.StateDir, c.Coordinators = "node1", t.TempDir(), []string{here}
+		a := New(c, w, slog.New(slog.DiscardHandler))
+		revoke := func(id string) ha.OrderResult {
+			o := order(id)
+			o.Deed = ha.RevokeJoin{On: "node1", Node: "node2"}
+			return a.Obey(t.Context(), o)
+		}
+		began := time.Now()
+		if r := revoke("o1"); !strings.Contains(r.Failed, "/etc/pve/priv/authorized_keys did not answer within 20s") || time.Since(began) != rewriteMax {
+			t.Errorf("%+v after %s", r, time.Since(began))
+		}
+		if r := revoke("o2"); !strings.Contains(r.Failed, "/etc/pve hangs") {
+			t.Errorf("%+v, want it failed because the first one still hangs", r)
+		}
+		if r := a.Obey(t.Context(), order("o3")); !strings.Contains(r.Refused, "/etc/pve hangs") {
+			t.Errorf("%+v, want it refused because a write still hangs", r)
+		}
+		close(w.freed)
+		synctest.Wait()
+		if r := revoke("o4"); r.Failed != "" {
+			t.Errorf("%+v, want it done once pmxcfs is back", r)
+		}
+	})
 }
