@@ -361,6 +361,16 @@ func TestFilesThatMayBeWritten(t *testing.T) {
 	if list, _ := os.ReadDir(filepath.Join(root, "root/.ssh")); len(list) != 1 {
 		t.Errorf("it left %v behind", list)
 	}
+	// Where pmxcfs is not mounted nothing takes its place on the node's own disk.
+	if err := os.MkdirAll(filepath.Join(root, "etc/pve"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := host.WriteFile("etc/pve/priv/authorized_keys", []byte("key\n"), 0o600); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without pmxcfs: %v", err)
+	}
+	if list, _ := os.ReadDir(filepath.Join(root, "etc/pve")); len(list) != 0 {
+		t.Errorf("without pmxcfs %v was made", list)
+	}
 	for _, name := range []string{"etc/passwd", "root/.ssh/authorized_keys", "root/.ssh/../.bashrc", "/root/.ssh/known_hosts", "etc/pve/corosync.conf"} {
 		if err := host.WriteFile(name, nil, 0o600); err == nil || !strings.Contains(err.Error(), "list of files") {
 			t.Errorf("%s: %v", name, err)

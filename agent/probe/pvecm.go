@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // pvecmAllowed reports whether an agent may run pvecm with these arguments. Neither a
@@ -78,8 +79,12 @@ func (h *localHost) WriteFile(name string, data []byte, perm fs.FileMode) error 
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+	// Root's own folder may be missing. Those of pmxcfs never are while it is mounted; made while
+	// it is not, they would take the file instead of the cluster.
+	if !strings.HasPrefix(name, "etc/pve/") {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
 	}
 	// pmxcfs keeps names of temporary files as well: one name, and no litter.
 	temporary := path + ".psw-ha"
