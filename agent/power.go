@@ -170,8 +170,10 @@ func (a *Agent) cutPower(ctx context.Context, deed ha.CutPower, expires time.Tim
 	switch {
 	case err != nil:
 		return refused("its BMC at %s cannot be asked: %v", deed.Address, err)
+	case before.State == ha.PowerUnknown:
+		return refused("its BMC at %s does not say whether %s has power: %s", deed.Address, deed.Node, before.Said)
 	case before.State != ha.PowerOn:
-		return refused("its BMC says that the power of %s is %s already", deed.Node, before.State)
+		return refused("its BMC says that the power of %s is off already", deed.Node)
 	case time.Now().After(expires):
 		return refused("the order expired while the BMC was asked")
 	}
@@ -187,7 +189,7 @@ func (a *Agent) cutPower(ctx context.Context, deed ha.CutPower, expires time.Tim
 			return ha.OrderResult{Power: &sight, Output: out}
 		}
 		if time.Since(began) > powerOffMax {
-			return ha.OrderResult{Failed: fmt.Sprintf("the BMC of %s was told to cut the power, and %s later it still is not off", deed.Node, powerOffMax), Output: out, Power: &sight}
+			return notOff(deed, sight, err, out)
 		}
 		select {
 		case <-time.After(powerPause):
@@ -195,6 +197,17 @@ func (a *Agent) cutPower(ctx context.Context, deed ha.CutPower, expires time.Tim
 			return ha.OrderResult{Failed: fmt.Sprintf("the BMC of %s was told to cut the power, and whether it is off was not seen: %v", deed.Node, ctx.Err()), Output: out}
 		}
 	}
+}
+
+// notOff is what became of an order to cut the power where it was not seen to be off in time.
+func notOff(deed ha.CutPower, last ha.PowerSight, err error, output string) ha.OrderResult {
+	r := ha.OrderResult{Output: output}
+	why := err
+	if err == nil {
+		r.Power, why = &last, fmt.Errorf("it says that it is %s", last.State)
+	}
+	r.Failed = fmt.Sprintf("the BMC of %s was told to cut the power, and %s later it is not seen to be off: %v", deed.Node, powerOffMax, why)
+	return r
 }
 
 // outOfService fails unless this node has quorum and the HA manager keeps node in

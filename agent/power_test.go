@@ -1,10 +1,14 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -73,6 +77,62 @@ func TestAnAgentCutsNoPowerUnlessItMayAndTheNodeIsOutOfService(t *testing.T) {
 			if r := a.Obey(t.Context(), bmcOrder(tt.deed)); !strings.Contains(r.Refused, tt.says) || len(m.commands()) != 0 {
 				t.Errorf("%+v after %v, want a refusal with %q", r, m.commands(), tt.says)
 			}
+		})
+	}
+}
+
+// wired is a machine whose ipmitool asks a BMC that answers each time with the next of its
+// words, and with the last of them from then on. An empty word is no answer.
+type wired struct {
+	*machine
+	status []string
+	cut    int
+}
+
+func (w *wired) Run(_ context.Context, _ string, args ...string) ([]byte, error) {
+	if args[len(args)-1] == "off" {
+		w.cut++
+		return []byte("Chassis Power Control: Down/Off\n"), nil
+	}
+	word := w.status[0]
+	w.status = w.status[min(1, len(w.status)-1):]
+	if word == "" {
+		return nil, errors.New("no answer")
+	}
+	return []byte("Chassis Power is " + word + "\n"), nil
+}
+
+// A BMC that does not say whether its node has power is told nothing. One that was told and is
+// not seen to have obeyed is no success, and why is said.
+func TestWhatABMCSaysIsTakenAsItIs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status []string
+		cut    int
+		says   string
+		power  ha.PowerState
+	}{
+		"obeys":             {[]string{"on", "on", "off"}, 1, "", ha.PowerOff},
+		"is off already":    {[]string{"off"}, 0, "the power of node2 is off already", ""},
+		"does not know":     {[]string{"resting"}, 0, "does not say whether node2 has power", ""},
+		"does not answer":   {[]string{""}, 0, "cannot be asked: no answer", ""},
+		"does not obey":     {[]string{"on"}, 1, "30s later it is not seen to be off: it says that it is on", ha.PowerOn},
+		"does and is quiet": {[]string{"on", "on", ""}, 1, "30s later it is not seen to be off: no answer", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wired{machine: newMachine(), status: tt.status}
+				w.MapFS["etc/pve/ha/manager_status"] = &fstest.MapFile{Data: []byte(`{"node_status": {"node2": "maintenance"}}`)}
+				w.MapFS["etc/psw-ha/bmc/node2"] = &fstest.MapFile{Data: []byte("pw\nuser psw\naddress 10.20.0.11\n"), Mode: 0o600}
+				c := DefaultConfig()
+				c.Node, c.StateDir, c.Coordinators, c.AllowPowerOff = "node1", t.TempDir(), []string{here}, true
+				r := New(c, w, slog.New(slog.DiscardHandler)).Obey(t.Context(), bmcOrder(ha.CutPower{Node: "node2", Address: address}))
+				if said := r.Refused + r.Failed; w.cut != tt.cut || !strings.Contains(said, tt.says) || (said == "") != (tt.says == "") {
+					t.Errorf("%+v after cutting it %d times, want %q", r, w.cut, tt.says)
+				}
+				if power := r.Power; (power == nil) != (tt.power == "") || power != nil && power.State != tt.power {
+					t.Errorf("its power is %+v, want %q", power, tt.power)
+				}
+			})
 		})
 	}
 }
