@@ -3,6 +3,7 @@ package metrics
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -25,15 +26,17 @@ const (
 	acceptPause = time.Second
 )
 
-// Serve answers GET /metrics on l with page, one request a connection, until l is closed.
-// A page that is nil does not exist yet.
+// Serve answers GET /metrics on l with page, one request a connection, until ctx ends. Then l
+// is closed, and whoever is still being answered is given up. A page that is nil does not exist
+// yet.
 //
 // net/http's own server would do all this and HTTP/2 too. Linked into the agent it costs
 // every node more than a megabyte, whether metrics are asked for or not, so only its
 // parser of requests and its writer of answers are used (docs/decisions/0010, 0013).
-func Serve(l net.Listener, page func() []byte, log *slog.Logger) {
+func Serve(ctx context.Context, l net.Listener, page func() []byte, log *slog.Logger) {
 	var answering sync.WaitGroup
 	defer answering.Wait()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	free := make(chan struct{}, askersMax)
 	for {
 		conn, err := l.Accept()
@@ -42,13 +45,22 @@ func Serve(l net.Listener, page func() []byte, log *slog.Logger) {
 		}
 		if err != nil {
 			log.Warn("nobody can ask for metrics", "error", err)
-			<-time.After(acceptPause)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
 			continue
 		}
-		free <- struct{}{}
+		select {
+		case free <- struct{}{}:
+		case <-ctx.Done():
+			_ = conn.Close()
+			continue // l is closed, or is about to be
+		}
 		answering.Go(func() {
 			defer func() { <-free }()
 			defer func() { _ = conn.Close() }()
+			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 			if err := answer(conn, page); err != nil {
 				log.Debug("metrics not delivered", "to", conn.RemoteAddr().String(), "error", err)
 			}

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -12,30 +13,32 @@ import (
 	"time"
 )
 
-// listening serves a page on the loopback and returns where.
-func listening(t *testing.T, page func() []byte) string {
+// listening serves a page on the loopback until stop is called, and returns where.
+func listening(t *testing.T, page func() []byte) (address string, stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, end := context.WithCancel(t.Context())
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		Serve(l, page, slog.New(slog.DiscardHandler))
+		Serve(ctx, l, page, slog.New(slog.DiscardHandler))
 	}()
-	t.Cleanup(func() {
-		l.Close()
+	stop = func() {
+		end()
 		<-served
-	})
-	return l.Addr().String()
+	}
+	t.Cleanup(stop)
+	return l.Addr().String(), stop
 }
 
 // Before the first round there is nothing to tell, and that is said; nothing but the page
 // is served, and nobody can write.
 func TestThePageIsServed(t *testing.T) {
 	var page []byte
-	address := listening(t, func() []byte { return page })
+	address, _ := listening(t, func() []byte { return page })
 	ask := func(method, path string) (*http.Response, string) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, http.NoBody)
@@ -80,7 +83,7 @@ func TestThePageIsServed(t *testing.T) {
 
 // What is no request is refused, and a request without an end is not read to it.
 func TestNonsenseIsRefused(t *testing.T) {
-	address := listening(t, func() []byte { return []byte("x 1\n") })
+	address, _ := listening(t, func() []byte { return []byte("x 1\n") })
 	for name, sent := range map[string]string{
 		"words":          "who are you?\r\n\r\n",
 		"a long address": "GET /" + strings.Repeat("x", requestSizeMax) + " HTTP/1.1\r\n\r\n",
@@ -121,5 +124,26 @@ func TestTheSilentAreGivenUp(t *testing.T) {
 				here.Close()
 			})
 		})
+	}
+}
+
+// However many have connected and say nothing, the agent ends without waiting for them.
+func TestTheSilentDoNotHoldUpTheEnd(t *testing.T) {
+	address, stop := listening(t, func() []byte { return []byte("x 1\n") })
+	for range askersMax + 2 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took >= answerMax {
+		t.Errorf("it took %s to end", took)
+	}
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Error("somebody listens after the end")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"sync"
@@ -19,11 +20,12 @@ func serveMetrics(address string, page func() []byte, log *slog.Logger) (stop fu
 	if err != nil {
 		return nil, ha.Errorf(ha.Unavailable, "cannot listen for Prometheus: %w", err)
 	}
+	ctx, end := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
-	serving.Go(func() { metrics.Serve(l, page, log) })
+	serving.Go(func() { metrics.Serve(ctx, l, page, log) })
 	log.Info("serving metrics", "address", l.Addr().String())
 	return func() {
-		_ = l.Close()
+		end()
 		serving.Wait()
 	}, nil
 }
