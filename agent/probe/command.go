@@ -104,8 +104,9 @@ func (h *localHost) Run(ctx context.Context, name string, args ...string) ([]byt
 	limit, what := commandMax, name+" "+strings.Join(args, " ")
 	if name == "pvecm" {
 		limit = pvecmMax
-		name, args = outsideSandbox(path, args)
-		if path, err = h.find(name); err != nil {
+		var starter string
+		starter, args = outsideSandbox(path, args)
+		if path, err = h.find(starter); err != nil {
 			return nil, err
 		}
 	}

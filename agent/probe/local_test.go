@@ -341,6 +341,13 @@ func TestPvecmRunsOutsideTheSandbox(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "--wait") || !strings.Contains(string(out), "RuntimeMaxSec=900") || !strings.HasSuffix(string(out), "-- "+dir+"/pvecm delnode node3\n") {
 		t.Errorf("ran systemd-run %s, %v", out, err)
 	}
+	// What went wrong is pvecm's: it is what was ordered, and its words are what is shown.
+	if err := os.WriteFile(filepath.Join(dir, "systemd-run"), []byte("#!/bin/sh\necho no quorum >&2; exit 255"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Local(LocalOptions{CommandDirs: []string{dir}}).Run(t.Context(), "pvecm", "delnode", "node3"); err == nil || err.Error() != "pvecm: exit status 255: no quorum" {
+		t.Errorf("pvecm fails: %v", err)
+	}
 }
 
 // Two files may be written, whole, and no other.
