@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,13 @@ func (n *Node) Run(script string) string {
 	out, err := n.m.run(n.l.t.Context(), script)
 	n.l.must(err)
 	return strings.TrimSpace(out)
+}
+
+// Write writes a file on the node, and the folders it is in.
+func (n *Node) Write(path, text string, perm fs.FileMode) {
+	n.l.t.Helper()
+	n.l.must(n.m.put(n.l.t.Context(), path, text))
+	n.Run(fmt.Sprintf("chmod %o %s", perm, path))
 }
 
 // Try runs a shell script on the node and returns what it prints and its exit code.

@@ -58,7 +58,8 @@ func TestWatchdogsThatGuardNothing(t *testing.T) {
 }
 
 // The daemons that HA consists of: one frozen, one stopped, one dead, and corosync gone from
-// a node, for which somebody lowered the expected votes.
+// a node, for which somebody lowered the expected votes. And a process that waits in the
+// kernel: after vfork (58), until its child ends, which sleeps.
 func TestDaemonsThatAreGone(t *testing.T) {
 	sideBySide(t, share(t, nodes...), []cause{
 		{"pve3", "corosync is stopped", "systemctl stop corosync", "systemctl start corosync",
@@ -67,8 +68,11 @@ func TestDaemonsThatAreGone(t *testing.T) {
 			"for try in 1 2 3 4 5 6 7 8 9; do corosync-quorumtool -s | grep -q '^Total votes: *2' && break; sleep 0.5; done; corosync-quorumtool -e 2; pkill -STOP -x pve-ha-lrm",
 			"pkill -CONT -x pve-ha-lrm; corosync-quorumtool -e 3",
 			[]finding{{code: check.QuorumExpectedLow, subject: "cluster", status: ha.Fail}, {code: check.QuorumTooFewVotes, subject: "cluster", status: ha.Fail}, {code: check.LRMStatusStale, status: ha.Fail}}},
-		{"pve2", "pve-ha-lrm is stopped, pve-ha-crm was killed", "systemctl stop pve-ha-lrm; pkill -KILL -x pve-ha-crm", "systemctl start pve-ha-lrm pve-ha-crm",
-			[]finding{{code: check.LRMNotRunning, status: ha.Fail}, {code: check.CRMNotRunning, status: ha.Fail}, {code: check.HAUnitFailed, status: ha.Fail}}},
+		{"pve2", "pve-ha-lrm is stopped, pve-ha-crm was killed, and a process hangs in the kernel",
+			"(perl -e 'syscall(58) || sleep 600' </dev/null >/dev/null 2>&1 &); systemctl stop pve-ha-lrm; pkill -KILL -x pve-ha-crm",
+			"pkill -KILL -x perl; systemctl start pve-ha-lrm pve-ha-crm",
+			[]finding{{code: check.LRMNotRunning, status: ha.Fail}, {code: check.CRMNotRunning, status: ha.Fail}, {code: check.HAUnitFailed, status: ha.Fail},
+				{code: check.ProcessesStuck, status: ha.Fail, words: "perl"}}},
 	})
 }
 
