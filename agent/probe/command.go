@@ -97,6 +97,9 @@ func (h *localHost) Run(ctx context.Context, name string, args ...string) ([]byt
 	if !Allowed(name, args...) {
 		return nil, fmt.Errorf("%s is not on the allow-list with these arguments: %q", name, args)
 	}
+	if name == "systemctl" && h.itself && !startedBySystemd() {
+		return nil, &CommandError{Name: name, Code: 1, Complaint: "this machine was not started by systemd"}
+	}
 	path, err := h.find(name)
 	if err != nil {
 		return nil, err
@@ -125,6 +128,12 @@ func (h *localHost) Run(ctx context.Context, name string, args ...string) ([]byt
 		return out, fmt.Errorf("%s: %w", name, err)
 	}
 	return out, nil
+}
+
+// startedBySystemd is sd_booted(3), which systemctl itself asks first.
+func startedBySystemd() bool {
+	info, err := os.Lstat("/run/systemd/system")
+	return err == nil && info.IsDir()
 }
 
 // find returns where a command lies.

@@ -28,17 +28,19 @@ type LocalOptions struct {
 // Local is the machine this program runs on. Its caller's main must call RunChild
 // before anything else.
 func Local(o LocalOptions) Host {
+	itself := o.Root == "" && len(o.CommandDirs) == 0
 	if o.Root == "" {
 		o.Root = "/"
 	}
 	if len(o.CommandDirs) == 0 {
 		o.CommandDirs = []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 	}
-	return &localHost{options: o, children: children{running: map[string]time.Time{}}}
+	return &localHost{options: o, itself: itself, children: children{running: map[string]time.Time{}}}
 }
 
 type localHost struct {
 	options  LocalOptions
+	itself   bool // neither its files nor its commands are those of another
 	children children
 }
 

@@ -26,8 +26,8 @@ func ofGuest(name string) bool {
 	})
 }
 
-// lookNetwork reads the interfaces from sysfs, and their addresses from ip: no file of the
-// kernel has addresses with both their prefix and their interface.
+// lookNetwork reads the interfaces from sysfs, and asks for their addresses: no file of the
+// kernel has those with both their prefix and their interface.
 func lookNetwork(ctx context.Context, r *round) (facts, error) {
 	entries, err := fs.ReadDir(r.host, "sys/class/net")
 	if err != nil {
@@ -163,8 +163,13 @@ func defaultRoutes(h Host, missing *faults) map[string]bool {
 	return gateways
 }
 
-// askAddresses asks ip for every interface's addresses.
+// askAddresses asks for every interface's addresses: the kernel, or ip where that cannot be.
 func askAddresses(ctx context.Context, h Host) (map[string][]string, error) {
+	if own, ok := h.(addressHost); ok {
+		if addresses, err := own.interfaceAddresses(); err == nil {
+			return addresses, nil
+		}
+	}
 	out, code, err := tool(ctx, h, "ip", "-j", "addr")
 	if err != nil {
 		return nil, err
