@@ -1,7 +1,9 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,7 +41,7 @@ func (c *Coordinator) CutPower(ctx context.Context, r ha.PowerOffRequest) (ha.Pr
 		answer, err := c.cutPowerFrom(ctx, node, deed)
 		switch {
 		case err != nil:
-			return ha.ProofResult{}, err
+			return ha.ProofResult{}, c.powerUnknown(r.Node, err)
 		case answer.Refused != "": // it did nothing: another may
 			refusals = append(refusals, fmt.Sprintf("%s: %s", node, answer.Refused))
 			continue
@@ -62,16 +64,23 @@ func (c *Coordinator) cutPowerFrom(ctx context.Context, node ha.NodeName, deed h
 	if !ok {
 		return ha.OrderResult{Refused: "its agent has just disconnected"}, nil
 	}
-	limit := time.NewTimer(c.config.OrderTTL + answerSlack)
+	limit := time.NewTimer(c.config.OrderTTL + answerLimit(deed))
 	defer limit.Stop()
 	select {
 	case r := <-answers:
 		return r, nil
 	case <-limit.C:
-		return ha.OrderResult{}, ha.Errorf(ha.Unavailable, "the agent of %s did not say what came of it: look whether %s is still running", node, deed.Node)
+		return ha.OrderResult{}, ha.Errorf(ha.Unavailable, "the agent of %s, which was ordered to cut the power of %s, did not say what came of it: look whether that still runs", node, deed.Node)
 	case <-ctx.Done():
-		return ha.OrderResult{}, ctx.Err()
+		return ha.OrderResult{}, fmt.Errorf("the agent of %s had been ordered to cut the power of %s when whoever asked went away: %w", node, deed.Node, ctx.Err())
 	}
+}
+
+// powerUnknown journals that nobody knows whether a node's power was cut: the order was given,
+// and the journal must not end with that.
+func (c *Coordinator) powerUnknown(node ha.NodeName, why error) error {
+	e := ha.Event{Type: ha.EventFailed, Node: node, Text: "whether it was cut is not known: " + why.Error()}
+	return errors.Join(why, c.change(time.Now(), func(tx *store.Tx) error { return tx.Journal(e) }))
 }
 
 // powerCut journals what came of it.
@@ -80,8 +89,9 @@ func (c *Coordinator) powerCut(r ha.PowerOffRequest, by ha.NodeName, answer ha.O
 	e := ha.Event{Type: ha.EventDone, Node: r.Node}
 	var failed error
 	if answer.Failed != "" || answer.Power == nil {
-		e.Type, e.Text = ha.EventFailed, fmt.Sprintf("the power of %s was not cut: %s", r.Node, answer.Failed)
-		failed = ha.Errorf(ha.Unavailable, "cannot cut the power of %s: as seen from %s: %s", r.Node, by, answer.Failed)
+		why := cmp.Or(answer.Failed, "its agent does not tell what came of it: update it")
+		e.Type, e.Text = ha.EventFailed, fmt.Sprintf("%s had its power cut by %s, and was not seen to go off: %s", r.Node, by, why)
+		failed = ha.Errorf(ha.Unavailable, "cannot cut the power of %s: as seen from %s: %s", r.Node, by, why)
 	} else {
 		e.Text = fmt.Sprintf("%s had the BMC of %s cut its power; it was off after %s", by, r.Node, answer.Power.Took.Round(100*time.Millisecond))
 	}

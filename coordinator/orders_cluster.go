@@ -82,7 +82,9 @@ func answerLimit(deed ha.OrderDeed) time.Duration {
 		return 5*time.Minute + answerSlack
 	case ha.SetupQDevice, ha.RemoveQDevice, ha.CreateCluster, ha.RemoveClusterNode:
 		return 3*time.Minute + answerSlack
-	case ha.SetNodeMaintenance, ha.AuthorizeJoin, ha.RevokeJoin, ha.ProveStorage, ha.PowerStatus, ha.CutPower:
+	case ha.CutPower: // it asks the BMC before, and looks at the power after
+		return time.Minute + answerSlack
+	case ha.SetNodeMaintenance, ha.AuthorizeJoin, ha.RevokeJoin, ha.ProveStorage, ha.PowerStatus:
 		return answerSlack
 	default:
 		panic(fmt.Sprintf("unknown order %T", deed))
