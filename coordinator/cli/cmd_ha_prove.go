@@ -79,24 +79,5 @@ var nothingToTry = map[ha.ProofKind]string{
 
 // proved reports whether everybody met what was hoped for.
 func proved(p ha.Proof) bool {
-	return !p.Open() && !slices.ContainsFunc(p.Results, func(r ha.ProofResult) bool { return fault(r) != "" })
-}
-
-// fault says what is wrong with what a node met; "" if nothing is.
-func fault(r ha.ProofResult) string {
-	switch s := r.Storage; {
-	case r.Fault != "":
-		return r.Fault
-	case s != nil && !s.Seen && s.ReadFault != "":
-		return s.ReadFault
-	case s != nil && !s.Written:
-		return s.WriteFault
-	case s != nil && !s.Seen:
-		return "it does not see the word"
-	case r.Power != nil && r.Power.State == ha.PowerUnknown:
-		return r.Power.Said
-	case s == nil && r.Power == nil:
-		return "it has not answered"
-	}
-	return ""
+	return !p.Open() && !slices.ContainsFunc(p.Results, func(r ha.ProofResult) bool { return p.Wrong(r) != "" })
 }

@@ -19,19 +19,19 @@ func proofLines(st style, proofs []ha.Proof, verbose bool) []string {
 		}
 		lines = append(lines, st.bold(fmt.Sprintf("= storage %s on %s =", p.Subject, p.Path)))
 		for _, r := range p.Results {
-			word, said := st.status(ha.Pass, "PASS"), "reads it, and can write"
+			word, said, wrong := st.status(ha.Pass, "PASS"), "reads it, and can write", p.Wrong(r)
 			if r.Node == p.Writer {
 				said = "wrote it"
 			}
-			switch text := fault(r); {
+			switch {
 			case r.Storage == nil:
-				word, said = st.status(ha.Unknown, "UNKNOWN"), text
-			case text != "":
-				word, said = st.status(ha.Fail, "FAIL"), text
+				word, said = st.status(ha.Unknown, "UNKNOWN"), wrong
+			case wrong != "":
+				word, said = st.status(ha.Fail, "FAIL"), wrong
 			}
 			lines = append(lines, fmt.Sprintf("%s: %s: %s", word, r.Node, said))
-			if s := r.Storage; s != nil && (verbose || said != "" && fault(r) != "") {
-				lines = append(lines, "      "+st.faint(mountWords(*s)))
+			if r.Storage != nil && (verbose || wrong != "") {
+				lines = append(lines, "      "+st.faint(mountWords(*r.Storage)))
 			}
 		}
 		if proved(p) {
@@ -77,12 +77,12 @@ func matrixLines(st style, proofs []ha.Proof, verbose bool) []string {
 			cell := "-"
 			if r, ok := p.Result(ha.NodeName(from)); ok {
 				cells++
-				text := fault(r)
+				wrong := p.Wrong(r)
 				switch {
-				case text != "":
+				case wrong != "":
 					dead++
 					cell = st.bad("FAIL")
-					notes = append(notes, fmt.Sprintf("%s: %s -> %s: %s", st.bad("FAIL"), from, p.Subject, text))
+					notes = append(notes, fmt.Sprintf("%s: %s -> %s: %s", st.bad("FAIL"), from, p.Subject, wrong))
 				case verbose:
 					cell = fmt.Sprintf("%s (%s)", st.good(string(r.Power.State)), span(r.Power.Took))
 				default:

@@ -82,24 +82,10 @@ func quorumWithout(node ha.NodeName, s ha.Snapshot) []string {
 func ProofInWords(p ha.Proof) (good, bad string) {
 	var fine, faults []string
 	for _, r := range p.Results {
-		text := ""
-		switch {
-		case r.Fault != "":
-			text = r.Fault
-		case r.Power != nil && r.Power.State == ha.PowerUnknown:
-			text = r.Power.Said
-		case r.Storage != nil && !r.Storage.Seen:
-			text = r.Storage.ReadFault
-			if text == "" {
-				text = r.Storage.WriteFault
-			}
-		case r.Storage != nil && !r.Storage.Written:
-			text = "it cannot write there: " + r.Storage.WriteFault
-		}
-		if text == "" {
-			fine = append(fine, string(r.Node))
+		if wrong := p.Wrong(r); wrong != "" {
+			faults = append(faults, fmt.Sprintf("%s: %s", r.Node, wrong))
 		} else {
-			faults = append(faults, fmt.Sprintf("%s: %s", r.Node, text))
+			fine = append(fine, string(r.Node))
 		}
 	}
 	what := fmt.Sprintf("the BMC of %s answers", p.Subject)

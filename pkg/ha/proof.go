@@ -136,6 +136,42 @@ func (p Proof) Result(node NodeName) (ProofResult, bool) {
 	return find(p.Results, node, func(r ProofResult) NodeName { return r.Node })
 }
 
+// Wrong says what is wrong with what a node met, or that it is not known; "" if nothing is.
+func (p Proof) Wrong(r ProofResult) string {
+	switch {
+	case r.Fault != "":
+		return r.Fault
+	case p.Kind == ProofFence:
+		return r.Power.wrong()
+	default:
+		return r.Storage.wrong()
+	}
+}
+
+const unanswered = "it has not answered"
+
+func (s *StorageSight) wrong() string {
+	switch {
+	case s == nil:
+		return unanswered
+	case !s.Seen:
+		return cmp.Or(s.ReadFault, s.WriteFault, "it does not see the word")
+	case !s.Written:
+		return "it cannot write there: " + cmp.Or(s.WriteFault, "its agent does not say why")
+	}
+	return ""
+}
+
+func (s *PowerSight) wrong() string {
+	switch {
+	case s == nil:
+		return unanswered
+	case s.State != PowerOn && s.State != PowerOff:
+		return cmp.Or(s.Said, "the BMC does not tell whether there is power")
+	}
+	return ""
+}
+
 // Shared reports whether a proof of a storage showed, on every one of these nodes, that it
 // is one and the same and can be written. If not, without are those where it did not.
 func (p Proof) Shared(nodes []NodeName) (without []NodeName, shared bool) {
