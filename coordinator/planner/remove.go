@@ -171,13 +171,9 @@ func (j *journey) remove() {
 	j.step(off)
 	j.step(leg{key: "delnode " + string(n), text: fmt.Sprintf("remove %s from the cluster", n), reached: !listed,
 		action: ha.RemoveClusterNode{On: on, Node: n}, patience: delnodePatience})
-	if !listed || !j.pending {
-		j.device2()
-	} else if want := j.Policy.Cluster.QDevice; want != nil {
-		j.device2()
-	}
+	j.device2()
 	st, _ := j.o.Step("delnode " + string(n))
-	if was := !st.Asked.IsZero() || j.removed(n); !was && (!listed || j.o.ID != "") {
+	if touched := !st.Asked.IsZero() || j.removed(n); !touched && (!listed || j.o.ID != "") {
 		return // it was no member, or nothing was done to it
 	}
 	j.notice("%s must never boot again on this network as it is: it still believes that it is a member, and would disturb the cluster. Install it anew before", n)
