@@ -13,7 +13,6 @@ import (
 type tally struct {
 	ticks, tickNanos, incomplete atomic.Int64
 	readFailures                 atomic.Int64
-	ordersGiven, ordersFailed    atomic.Int64
 }
 
 // ticked counts a tick that began then.
@@ -81,10 +80,10 @@ func (c *Coordinator) Measures() Measures {
 		At: s.At, Identity: c.me, Acting: len(v.closed) == 0 && c.rival.why() == "",
 		Ticks: c.tally.ticks.Load(), Incomplete: c.tally.incomplete.Load(), Ticking: time.Duration(c.tally.tickNanos.Load()), Ticked: c.Ticked(),
 		InventoryAge: -1, ReadFailures: c.tally.readFailures.Load(),
-		Maintenances:  make(map[ha.Phase]int),
-		OrdersPending: c.orders.waiting(), OrdersGiven: c.tally.ordersGiven.Load(), OrdersFailed: c.tally.ordersFailed.Load(),
-		StateBytes: -1,
+		Maintenances: make(map[ha.Phase]int),
+		StateBytes:   -1,
 	}
+	m.OrdersPending, m.OrdersGiven, m.OrdersFailed = c.orders.counts()
 	if !s.Inventory.At.IsZero() {
 		m.InventoryAge = s.At.Sub(s.Inventory.At)
 	}
@@ -127,9 +126,10 @@ func measured(st ha.Standing, verdict ha.Readiness) ProfileMeasures {
 	return p
 }
 
-// waiting counts the orders without an answer.
-func (d *orderDesk) waiting() int {
+// counts returns how many orders wait for an answer, were given, and came to nothing: those of
+// maintenances, operations and proofs alike.
+func (d *orderDesk) counts() (pending int, given, failed int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.pending)
+	return len(d.pending), d.given, d.failed
 }

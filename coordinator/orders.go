@@ -28,6 +28,8 @@ type orderDesk struct {
 	agents  map[ha.NodeName]chan ha.Order
 	pending map[string]pendingOrder
 	last    uint64
+	// given counts the orders given, failed those that were refused, failed or never answered.
+	given, failed int64
 	// troubles are why the last order about a node came to nothing.
 	troubles map[ha.NodeName]string
 }
@@ -88,6 +90,7 @@ func (d *orderDesk) give(agents []ha.NodeName, p pendingOrder) (pendingOrder, bo
 		}
 		p.agent = node
 		d.pending[p.order.ID] = p
+		d.given++
 		ch <- p.order // has room: only give sends, and it holds the lock
 		return p, true
 	}
@@ -128,6 +131,9 @@ func (d *orderDesk) answered(r ha.OrderResult) (pendingOrder, error) {
 		return p, ha.Errorf(ha.Denied, "order %s was given to %s, not to %s", r.ID, p.agent, r.Node)
 	}
 	delete(d.pending, r.ID)
+	if r.Refused != "" || r.Failed != "" {
+		d.failed++
+	}
 	return p, nil
 }
 
@@ -142,6 +148,7 @@ func (d *orderDesk) late(at time.Time) []pendingOrder {
 			delete(d.pending, id)
 		}
 	}
+	d.failed += int64(len(out))
 	slices.SortFunc(out, func(a, b pendingOrder) int { return a.given.Compare(b.given) })
 	return out
 }
@@ -188,7 +195,6 @@ func (c *Coordinator) order(maintenance string, deed ha.SetNodeMaintenance, s ha
 	})
 	if ok {
 		c.orders.setTrouble(deed.Node, "")
-		c.tally.ordersGiven.Add(1)
 		c.log.Info("order given", "order", p.order.ID, "node", p.agent, "deed", deed.String())
 	}
 	return ok
@@ -230,12 +236,8 @@ func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
 		return nil
 	}
 	defer c.soon()
-	what := fmt.Sprintf("%s, as ordered from the agent of %s", p.order.Deed, p.agent)
-	switch {
-	case r.Refused != "":
-		return c.orderFailed(p, "refused: "+what+": "+r.Refused)
-	case r.Failed != "":
-		return c.orderFailed(p, "failed: "+what+": "+r.Failed)
+	if why := notDone(r, fmt.Sprintf("%s, as ordered from the agent of %s", p.order.Deed, p.agent)); why != "" {
+		return c.orderFailed(p, why)
 	}
 	c.log.Info("order carried out", "order", r.ID, "node", r.Node, "deed", p.order.Deed.String())
 	if p.operation != "" {
@@ -245,9 +247,21 @@ func (c *Coordinator) OrderDone(_ context.Context, r ha.OrderResult) error {
 	return nil // what came of it is journalled when the HA manager shows it
 }
 
-// earlierOrderDone takes the answer to an order that an earlier start gave, if a step of the
-// open operation still waits for it: a join takes minutes, and whoever ordered it may have
-// been restarted meanwhile. Any other is unknown, and the world tells what became of it.
+// notDone says why an agent did not carry out what it was ordered to; "" if it did.
+func notDone(r ha.OrderResult, what string) string {
+	switch {
+	case r.Refused != "":
+		return "refused: " + what + ": " + r.Refused
+	case r.Failed != "":
+		return "failed: " + what + ": " + r.Failed
+	}
+	return ""
+}
+
+// earlierOrderDone takes the answer to an order that an earlier start gave, or that came too
+// late, if it belongs to a step of the open operation: a join takes minutes, and whoever
+// ordered it may have been restarted meanwhile. Any other is unknown, and the world tells
+// what became of it.
 func (c *Coordinator) earlierOrderDone(r ha.OrderResult, unknown error) error {
 	open, under := c.Snapshot().OpenOperation()
 	if !under {
@@ -259,12 +273,11 @@ func (c *Coordinator) earlierOrderDone(r ha.OrderResult, unknown error) error {
 		}
 		defer c.soon()
 		p := pendingOrder{order: ha.Order{ID: r.ID}, agent: r.Node, operation: open.ID, step: st.Key}
-		why := r.Refused + r.Failed
-		if why == "" {
-			c.log.Info("order of an earlier start carried out", "order", r.ID, "node", r.Node, "step", st.Key)
-			return c.orderedStepDone(p)
+		if why := notDone(r, fmt.Sprintf("%s, as ordered from the agent of %s a while ago", st.Text, r.Node)); why != "" {
+			return c.orderFailed(p, why)
 		}
-		return c.orderedStepFailed(p, fmt.Sprintf("%s, as ordered from the agent of %s before the coordinator was restarted: %s", st.Text, r.Node, why))
+		c.log.Info("order of a while ago carried out", "order", r.ID, "node", r.Node, "step", st.Key)
+		return c.orderedStepDone(p)
 	}
 	return unknown
 }
@@ -272,13 +285,11 @@ func (c *Coordinator) earlierOrderDone(r ha.OrderResult, unknown error) error {
 // orderFailed journals an order that came to nothing. The planner asks again after a while,
 // because it does not see maintenance mode change; until then it is shown as a wait.
 func (c *Coordinator) orderFailed(p pendingOrder, text string) error {
+	c.log.Warn("order came to nothing", "order", p.order.ID, "node", p.agent, "reason", text)
 	if p.operation != "" {
-		c.log.Warn("order came to nothing", "order", p.order.ID, "node", p.agent, "reason", text)
 		return c.orderedStepFailed(p, text)
 	}
 	node := orderedNode(p.order.Deed)
-	c.tally.ordersFailed.Add(1)
-	c.log.Warn("order came to nothing", "order", p.order.ID, "node", p.agent, "reason", text)
 	c.orders.setTrouble(node, text)
 	return c.change(time.Now(), func(tx *store.Tx) error {
 		return tx.Journal(ha.Event{Type: ha.EventFailed, Node: node, Maintenance: p.maintenance, Text: text})
@@ -286,13 +297,13 @@ func (c *Coordinator) orderFailed(p pendingOrder, text string) error {
 }
 
 // dropLateOrders gives up waiting for answers that do not come. Whether such an order was
-// carried out is unknown; the HA manager will show it.
+// carried out is unknown; the world will show it.
 func (c *Coordinator) dropLateOrders(at time.Time) error {
 	for _, p := range c.orders.late(at) {
 		if p.proof != nil || p.answer != nil {
 			continue // whoever gave it has its own time limit
 		}
-		if err := c.orderFailed(p, fmt.Sprintf("no answer: %s, as ordered from the agent of %s %s ago; the HA manager will show whether it was done",
+		if err := c.orderFailed(p, fmt.Sprintf("no answer: %s, as ordered from the agent of %s %s ago; Proxmox will show whether it was done",
 			p.order.Deed, p.agent, at.Sub(p.given).Round(time.Second))); err != nil {
 			return err
 		}
