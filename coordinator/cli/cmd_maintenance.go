@@ -199,13 +199,9 @@ func (a *app) maintenanceStatus(ctx context.Context, op *rpc.Operator, node ha.N
 		return cannot("look at maintenances", err)
 	}
 	if a.json() {
-		list := make([]*ha.MaintenanceView, len(views))
-		for k, v := range views {
-			list[k] = fullView(v)
-		}
 		return a.document(struct {
 			Maintenances []*ha.MaintenanceView `json:"maintenances"`
-		}{list})
+		}{each(views, fullView)})
 	}
 	if len(views) == 0 && node != "" {
 		a.print(string(node) + " has never been in maintenance.")

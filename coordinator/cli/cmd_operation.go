@@ -180,13 +180,9 @@ func (a *app) listOperations(ctx context.Context, op *rpc.Operator) error {
 		return cannot("list operations", err)
 	}
 	if a.json() {
-		list := make([]*ha.OperationView, len(views))
-		for k, v := range views {
-			list[k] = fullOperationView(v)
-		}
 		return a.document(struct {
 			Operations []*ha.OperationView `json:"operations"`
-		}{list})
+		}{each(views, fullOperationView)})
 	}
 	if len(views) == 0 {
 		a.print("There has been no operation yet.")
