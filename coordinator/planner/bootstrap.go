@@ -143,7 +143,7 @@ func (w *world) absent() string {
 func (j *journey) ready(key, text string, a Aside) {
 	unready := a.Unready
 	l := leg{key: key, text: text, reached: len(unready) == 0, patience: storagePatience}
-	if st, _ := j.o.Step(l.key); len(unready) > 0 && !st.Asked.IsZero() && j.At.Sub(st.Asked) > l.patience {
+	if len(unready) > 0 && j.overdue(l.key, l.patience) {
 		lines := make([]string, len(unready))
 		for k, b := range unready {
 			lines[k] = fmt.Sprintf("%s of %s: %s; %s", b.Code, b.Subject, b.Reason, b.Fix)

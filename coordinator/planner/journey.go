@@ -51,6 +51,13 @@ const (
 	legRest = 15 * time.Second
 )
 
+// overdue reports whether a leg without an action is looked for in vain for longer than d. One
+// that was reached and is not any more has all of that time anew.
+func (j *journey) overdue(key string, d time.Duration) bool {
+	st, _ := j.o.Step(key)
+	return st.State == ha.StepDoing && j.At.Sub(st.Asked) > d
+}
+
 // step states a leg and, if it is its turn, asks for it.
 func (j *journey) step(l leg) {
 	j.stated[l.key] = true
@@ -83,8 +90,8 @@ func (j *journey) step(l leg) {
 	case l.wait != "":
 		j.idle(st, l.wait)
 		j.plan.Waits = append(j.plan.Waits, ha.Wait{Subject: l.key, Reason: l.wait, Blocked: l.fix != "", Fix: l.fix})
-	case l.action == nil && st.Asked.IsZero():
-		st.State, st.Asked = ha.StepDoing, j.At
+	case l.action == nil && (st.Asked.IsZero() || st.State.Over()): // over: it was so, and is not any more
+		st.State, st.Asked, st.Ended = ha.StepDoing, j.At, time.Time{}
 		j.plan.Wait(l.key, "not so yet")
 	case l.action == nil && waited > l.patience:
 		j.end(st, ha.StepFailed, fmt.Sprintf("not so after %s", short(waited)))

@@ -146,8 +146,7 @@ func (j *journey) mounted(n ha.NodeName, name string, want ha.SharedStorage) {
 		}
 	}
 	l.reached = why == ""
-	st, _ := j.o.Step(l.key)
-	if why != "" && !st.Asked.IsZero() && j.At.Sub(st.Asked) > storagePatience {
+	if why != "" && j.overdue(l.key, storagePatience) {
 		l.fail = why + "; " + fix
 	}
 	j.step(l)

@@ -157,3 +157,69 @@ func TestABootstrapRegistersWhatItsCoreAppsBring(t *testing.T) {
 		t.Errorf("%s: %s: %+v", next.Outcome, next.Reason, next.Steps)
 	}
 }
+
+// While the core apps are deployed, which takes half an hour, a node's agent is silent for a
+// moment, and a check cannot look. What was reached long ago is not lost by that; it is when
+// it stays away.
+func TestABootstrapOutlivesAMomentOfSilence(t *testing.T) {
+	hook := Aside{Hook: true, HookRuns: true}
+	silent := func(s *ha.Snapshot, d time.Duration) {
+		s.At = s.At.Add(d)
+		s.Inventory.At = s.At
+		for k := range s.Reports {
+			if k != 1 {
+				s.Reports[k].Received = s.At
+			}
+		}
+	}
+	s := stored()
+	s.Reports[1].Mounts = nil // the mount comes a minute late, so that it was waited for
+	o := ha.Operation{Kind: ha.OperationBootstrap, Policy: s.Policy}
+	o, _ = OperateWith(o, s, hook)
+	silent(&s, time.Minute)
+	s.Reports[1].Received, s.Reports[1].Mounts = s.At, s.Reports[0].Mounts
+	for range 3 {
+		o, _ = OperateWith(o, s, hook)
+	}
+	if st, _ := o.Step("core apps"); st.State != ha.StepDoing {
+		t.Fatalf("the core apps are %s: %+v", st.State, o.Steps)
+	}
+	silent(&s, 20*time.Minute) // node2's last word is as old
+	o, _ = OperateWith(o, s, hook)
+	if apps, _ := o.Step("core apps"); o.Closed() || apps.State != ha.StepDoing {
+		t.Fatalf("%s: %s; the core apps are %s", o.Outcome, o.Reason, apps.State)
+	}
+	s.Reports[1].Received = s.At
+	if next, _ := OperateWith(o, s, hook); next.Closed() || len(next.Steps) != len(o.Steps) {
+		t.Errorf("%s: %s", next.Outcome, next.Reason)
+	}
+	silent(&s, storagePatience+time.Second)
+	o, _ = OperateWith(o, s, hook)
+	if st, _ := o.Step("mount node2"); st.State != ha.StepFailed {
+		t.Errorf("it is %s after %s of silence", st.State, storagePatience)
+	}
+}
+
+// A check that could not look for a moment, while targets are being registered, is waited for.
+func TestARegistrationWaitsForACheckThatCannotLook(t *testing.T) {
+	bad := []ha.Blocker{{Code: "AGENT_SILENT", Subject: "node2", Reason: "no report", Fix: "look"}}
+	s := withTarget(stored(), true)
+	o := ha.Operation{Kind: ha.OperationBootstrap, Policy: s.Policy}
+	at := func(d time.Duration, a Aside) (p ha.Plan) {
+		s.At = s.At.Add(d)
+		s.Inventory.At = s.At
+		for k := range s.Reports {
+			s.Reports[k].Received = s.At
+		}
+		o, p = OperateWith(o, s, a)
+		return p
+	}
+	at(0, Aside{Unready: bad})
+	if p := at(time.Minute, Aside{}); len(p.Actions) != 1 {
+		t.Fatalf("the target is to be registered: %v", p.Actions)
+	}
+	at(5*time.Minute, Aside{Unready: bad})
+	if st, _ := o.Step("readiness"); o.Closed() || st.State != ha.StepDoing {
+		t.Errorf("%s: %s; readiness is %s", o.Outcome, o.Reason, st.State)
+	}
+}
