@@ -131,8 +131,12 @@ func (j *journey) join(n, first ha.NodeName) {
 	case asked && j.joinLost(st, n):
 		l.patience = pvecmBegins
 	case asked:
-	case listed:
+	case listed && !in:
 		l.wait, l.fix = "the cluster lists it, and it is offline", fmt.Sprintf("power %s on, or see why it is not in the cluster: `pvecm status` on it", n)
+	case listed && !fresh:
+		l.wait, l.fix = j.silence(n), fmt.Sprintf("on %s: `systemctl status psw-agent`, `journalctl -u psw-agent`", n)
+	case listed:
+		l.wait, l.fix = "the cluster lists it, and it sees no quorum itself", fmt.Sprintf("on %s: `pvecm status`, `journalctl -u corosync`", n)
 	default:
 		if g := append(j.nodeGates(n, false), j.quorumGate()...); len(g) > 0 {
 			l.wait, l.fix = g[0].Reason, g[0].Fix

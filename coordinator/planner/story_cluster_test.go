@@ -316,3 +316,29 @@ func TestAPermissionThatRanOutIsGivenAnewHoweverOften(t *testing.T) {
 		t.Errorf("it is %s: %s", st.State, st.Note)
 	}
 }
+
+// A member that joined and is not seen to be in the cluster is waited for, and it is said what
+// is known of it: that its agent is silent does not make it offline.
+func TestAMemberThatIsNotSeenToBeInIsCalledWhatItIs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		wrong func(*ha.Snapshot)
+		want  string
+	}{
+		"offline":   {func(s *ha.Snapshot) { offline(s, 2); s.Reports[2].Received = s.At.Add(-time.Minute) }, "it is offline"},
+		"silent":    {func(s *ha.Snapshot) { s.Reports[2].Received = s.At.Add(-time.Minute) }, "its agent has not reported for 1 min"},
+		"no quorum": {func(s *ha.Snapshot) { s.Reports[2].Membership.Quorate = false }, "it sees no quorum itself"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := threeNodes(3)
+			tt.wrong(&s)
+			o := ha.Operation{Kind: ha.OperationCluster, Policy: s.Policy, Steps: []ha.OperationStep{
+				{Key: "authorize node3", State: ha.StepDone, Asked: s.At.Add(-time.Minute)}, {Key: "join node3", State: ha.StepDone, Asked: s.At.Add(-time.Minute)}, {Key: "revoke node3", State: ha.StepDone}}}
+			_, p := Operate(o, s)
+			if len(p.Actions) > 0 || !slices.ContainsFunc(p.Waits, func(x ha.Wait) bool {
+				return x.Subject == "join node3" && strings.Contains(x.Reason, tt.want) && strings.Contains(x.Fix, "`")
+			}) {
+				t.Errorf("want %q; actions %v, waits %+v", tt.want, p.Actions, p.Waits)
+			}
+		})
+	}
+}
