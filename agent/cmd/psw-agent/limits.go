@@ -12,9 +12,10 @@ const (
 	memoryLimit = 16 << 20
 	// garbagePercent trades a little CPU for a heap that stays near what is in use.
 	garbagePercent = 50
-	// processorsMax: on a machine of a hundred CPUs the runtime would otherwise keep
-	// caches and threads for each of them.
-	processorsMax = 2
+	// processors: nothing here is worth a second one. Each would have caches of its own, and
+	// whenever one has work the runtime wakes another to look for more, which then finds none.
+	// A call that blocks in the kernel holds up nobody: the runtime takes the processor from it.
+	processors = 1
 )
 
 // limitResources sets the limits that the environment leaves open.
@@ -26,6 +27,6 @@ func limitResources(env map[string]string) {
 		debug.SetGCPercent(garbagePercent)
 	}
 	if env["GOMAXPROCS"] == "" {
-		runtime.GOMAXPROCS(min(processorsMax, runtime.GOMAXPROCS(0)))
+		runtime.GOMAXPROCS(processors)
 	}
 }
