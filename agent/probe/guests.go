@@ -20,7 +20,7 @@ func lookGuests(_ context.Context, r *round) (facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	stat, err := read(r.host, "proc/stat")
+	stat, err := r.stat()
 	if err != nil {
 		return nil, err
 	}

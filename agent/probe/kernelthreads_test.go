@@ -1,8 +1,17 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // A host that counts how often each file is read.
@@ -37,7 +46,7 @@ func TestThreadsOfTheKernelAreKnown(t *testing.T) {
 	var threads kernelThreads
 	look := func() (guests int) {
 		clear(h.reads)
-		list, err := scanProcesses(h, &threads)
+		list, err := scanProcesses(h, &threads, func() ([]byte, error) { return h.ReadFile("proc/stat") })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +96,7 @@ func TestProcessesThatHaveGoneAreForgotten(t *testing.T) {
 		comm, stat := fmt.Sprintf("proc/%d/comm", pid), fmt.Sprintf("proc/%d/stat", pid)
 		h.add(comm, "sleep\n")
 		h.add(stat, fmt.Sprintf(statOfProgram, pid))
-		if _, err := scanProcesses(h, &threads); err != nil {
+		if _, err := scanProcesses(h, &threads, func() ([]byte, error) { return read(h, "proc/stat") }); err != nil {
 			t.Fatal(err)
 		}
 		delete(h.files, comm)
@@ -95,5 +104,74 @@ func TestProcessesThatHaveGoneAreForgotten(t *testing.T) {
 	}
 	if n := len(threads.known); n > 1 {
 		t.Errorf("%d processes are remembered, want those of the last round", n)
+	}
+}
+
+// A process whose file is kept open is still seen to become a guest, and nothing is kept of
+// one that has ended.
+func TestAProcessThatIsKnownBecomesAGuest(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	guest := filepath.Join(t.TempDir(), "kvm")
+	if err := os.Symlink(sleep, guest); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", `read word; exec "$0" 1000`, guest)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	t.Cleanup(end)
+
+	host, pid := Local(LocalOptions{}), cmd.Process.Pid
+	var threads kernelThreads
+	look := func() bool {
+		list, err := scanProcesses(host, &threads, func() ([]byte, error) { return read(host, "proc/stat") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Contains(list, process{pid, nameKVM})
+	}
+	t.Cleanup(func() { threads.forget(func(sighted) bool { return true }) })
+	if look() || look() {
+		t.Fatal("a shell was taken for a guest")
+	}
+	held := threads.known[pid].comm
+	if held == nil {
+		t.Fatal("its file is not kept open")
+	}
+	if _, err := io.WriteString(stdin, "go\n"); err != nil {
+		t.Fatal(err)
+	}
+	for seen := false; !seen; seen = look() { // the test's time limit ends it
+		time.Sleep(time.Millisecond)
+	}
+	if threads.known[pid].comm != held {
+		t.Error("it was read in another way")
+	}
+	end()
+	if n, err := held.readAgain(make([]byte, nameMax)); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("of a process that has ended %d bytes were read: %v", n, err)
+	}
+	if look() {
+		t.Error("a process that has ended is still seen")
+	}
+	open := 0
+	for _, s := range threads.known {
+		if s.comm != nil {
+			open++
+		}
+	}
+	if _, known := threads.known[pid]; known || threads.held != open {
+		t.Errorf("it is still remembered, or a file was left open: %d of %d are known", open, threads.held)
 	}
 }

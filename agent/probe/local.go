@@ -53,11 +53,34 @@ func (h *localHost) path(op, name string) (string, error) {
 }
 
 func (h *localHost) Open(name string) (fs.File, error) {
-	path, err := h.path("open", name)
+	f, err := h.open(name)
+	if err != nil {
+		return nil, err // and not a nil *os.File
+	}
+	return f, nil
+}
+
+// open does without what os.Open does to offer a file to the network poller: six system calls,
+// of which the last says that files of this kind are not taken.
+func (h *localHost) open(name string) (*os.File, error) {
+	fd, path, err := h.descriptor(name)
 	if err != nil {
 		return nil, err
 	}
-	return os.Open(path)
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// descriptor opens a file for reading. Whoever calls closes it.
+func (h *localHost) descriptor(name string) (fd int, path string, err error) {
+	path, err = h.path("open", name)
+	if err != nil {
+		return -1, path, err
+	}
+	fd, err = retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return -1, path, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, path, nil
 }
 
 func (h *localHost) ReadLink(name string) (string, error) {
@@ -71,18 +94,12 @@ func (h *localHost) ReadLink(name string) (string, error) {
 // scratch are buffers to read files into: nearly all that a round reads are smaller.
 var scratch = sync.Pool{New: func() any { return new([4096]byte) }}
 
-// ReadFile reads a whole file with four system calls. A round reads one small file of
-// every process on the machine; os.Open would double what that costs, since it offers
-// each file to the network poller and gives it a finalizer. What is returned takes no more
-// memory than the file is long.
+// ReadFile reads a whole file with four system calls, and no os.File, which comes with a
+// finalizer. What is returned takes no more memory than the file is long.
 func (h *localHost) ReadFile(name string) ([]byte, error) {
-	path, err := h.path("open", name)
+	fd, path, err := h.descriptor(name)
 	if err != nil {
 		return nil, err
-	}
-	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer func() { _ = unix.Close(fd) }()
 	buf := scratch.Get().(*[4096]byte)
@@ -103,6 +120,31 @@ func (h *localHost) ReadFile(name string) ([]byte, error) {
 	}
 }
 
+// holdingHost is a host that can keep a file open to read it again and again.
+type holdingHost interface {
+	hold(name string) (*heldFile, error)
+}
+
+// heldFile is a file of /proc that is kept open. It does not keep its process alive: once
+// that has ended, reading fails with ESRCH. Whoever holds it closes it.
+type heldFile struct{ descriptor int }
+
+func (h *localHost) hold(name string) (*heldFile, error) {
+	fd, _, err := h.descriptor(name)
+	if err != nil {
+		return nil, err
+	}
+	return &heldFile{fd}, nil
+}
+
+// readAgain reads a file from its beginning: as much as one call gets, which of a file of one
+// line is all.
+func (f *heldFile) readAgain(buf []byte) (n int, err error) {
+	return retry(func() (int, error) { return unix.Pread(f.descriptor, buf, 0) })
+}
+
+func (f *heldFile) close() { _ = unix.Close(f.descriptor) }
+
 // retry repeats a system call that a signal interrupted.
 func retry(call func() (int, error)) (int, error) {
 	for {
@@ -115,11 +157,7 @@ func retry(call func() (int, error)) (int, error) {
 
 // ReadDir lists a folder without the sorting and the per-entry work of os.ReadDir.
 func (h *localHost) ReadDir(name string) ([]fs.DirEntry, error) {
-	path, err := h.path("open", name)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.Open(path)
+	dir, err := h.open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -232,6 +232,9 @@ func guarded(ctx context.Context, probe Probe, r *round) (got result) {
 // round is one run of all probes: the host, and what several probes share.
 type round struct {
 	*Prober
+	// stat reads proc/stat once: on a machine of many processors and devices it is long, and
+	// the kernel adds it up anew for each reader.
+	stat    func() ([]byte, error)
 	scan    sync.Once
 	scanned chan struct{}
 	list    []process
@@ -239,7 +242,8 @@ type round struct {
 }
 
 func newRound(p *Prober) *round {
-	return &round{Prober: p, scanned: make(chan struct{})}
+	return &round{Prober: p, scanned: make(chan struct{}),
+		stat: sync.OnceValues(func() ([]byte, error) { return read(p.host, "proc/stat") })}
 }
 
 // processes lists the processes that matter. /proc is walked once a round, for whoever
@@ -254,7 +258,7 @@ func (r *round) processes() ([]process, error) {
 					r.scanErr = fmt.Errorf("list processes: a fault in the probe itself: %v", fault)
 				}
 			}()
-			r.list, r.scanErr = scanProcesses(r.host, &r.threads)
+			r.list, r.scanErr = scanProcesses(r.host, &r.threads, r.stat)
 		}()
 	})
 	<-r.scanned

@@ -43,12 +43,12 @@ func isLXC(name string) bool  { return name == nameLXC || strings.HasPrefix(name
 
 // scanProcesses walks /proc and returns the relevant processes by PID. It reads only
 // comm, which never blocks; cmdline may, while the process waits for a dead NFS server.
-func scanProcesses(h Host, threads *kernelThreads) ([]process, error) {
+func scanProcesses(h Host, threads *kernelThreads, stat func() ([]byte, error)) ([]process, error) {
 	entries, err := fs.ReadDir(h, "proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
-	threads.begin(h)
+	threads.begin(h, stat)
 	defer threads.end()
 	var list []process
 	for _, entry := range entries {
@@ -56,7 +56,7 @@ func scanProcesses(h Host, threads *kernelThreads) ([]process, error) {
 		if err != nil || pid <= 0 || threads.have(pid) {
 			continue
 		}
-		comm, err := read(h, "proc/"+entry.Name()+"/comm")
+		comm, err := threads.nameOf(h, pid)
 		if gone(err) {
 			continue
 		}

@@ -28,8 +28,11 @@ func lookSystem(_ context.Context, r *round) (facts, error) {
 	from("proc/uptime", func(data string) error { return parseUptime(data, &s) })
 	from("proc/loadavg", func(data string) error { return parseLoad(data, &s) })
 	from("proc/meminfo", func(data string) error { return parseMeminfo(data, &s) })
-	from("proc/stat", func(data string) (err error) { s.CPUs, _, err = parseStat(data); return err })
-	var err error
+	stat, err := r.stat()
+	if err == nil {
+		s.CPUs, _, err = parseStat(string(stat))
+	}
+	missing.add("proc/stat", bare(err))
 	s.PVEVersion, s.PVEHAVersion, err = r.packages.versions(r.host)
 	missing.add(packageDatabase, bare(err))
 	return func(report *ha.Report) {
