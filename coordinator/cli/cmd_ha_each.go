@@ -25,6 +25,7 @@ type eachDocument struct {
 // failureAnswer is what one failure takes along.
 type failureAnswer struct {
 	forecast.Hazard
+	// Survives: it is known that nothing is lost. Where the note says what is not known, it is not.
 	Survives bool `json:"survives"`
 	// SelfFences are the nodes whose own watchdog resets them.
 	SelfFences []ha.NodeName `json:"self_fences"`
@@ -70,6 +71,7 @@ func newEachDocument(s ha.Snapshot) eachDocument {
 		if !h.Fault.Idle() {
 			f.predict(s)
 		}
+		f.Survives = f.Survives && f.Note == ""
 		d.Failures = append(d.Failures, f)
 		d.Survives = d.Survives && f.Survives
 	}
@@ -100,14 +102,18 @@ func (f *failureAnswer) predict(s ha.Snapshot) {
 func eachLines(st style, s ha.Snapshot, d eachDocument, quiet bool) []string {
 	lines := []string{st.bold("What each single failure takes along"), st.faint(factsOf(d.Project, d.Cluster, d.At)), ""}
 	names := make([]string, len(d.Failures))
-	widest, bad := 0, 0
+	widest, bad, unknown := 0, 0, 0
 	for k, f := range d.Failures {
 		names[k] = strings.TrimPrefix(string(f.Kind)+" "+f.Name, "link ")
 		widest = max(widest, width(names[k]))
 	}
 	for k, f := range d.Failures {
 		word := st.good("survives")
-		if !f.Survives {
+		switch {
+		case f.unknown():
+			word = st.warn("UNKNOWN ")
+			unknown++
+		case !f.Survives:
 			word = st.bad("LOSES   ")
 			bad++
 		}
@@ -117,10 +123,22 @@ func eachLines(st style, s ha.Snapshot, d eachDocument, quiet bool) []string {
 		lead := names[k] + strings.Repeat(" ", widest-width(names[k])) + "  " + word + "  "
 		lines = append(lines, sentence(lead, f.text(s))...)
 	}
-	if bad == 0 {
+	if bad+unknown == 0 {
 		return append(lines, "", st.good("Each of them is survived: every protected guest runs again, and no node is given more memory than it has."))
 	}
-	return append(lines, "", st.bad(fmt.Sprintf("%d of %d are not survived.", bad, len(d.Failures)))+" The whole story of one: psw ha simulate --fail NODE, --fail-link N, --fail-nfs")
+	var sums []string
+	if bad > 0 {
+		sums = append(sums, fmt.Sprintf("%d of %d are not survived.", bad, len(d.Failures)))
+	}
+	if unknown > 0 {
+		sums = append(sums, fmt.Sprintf("Not known of %d of %d.", unknown, len(d.Failures)))
+	}
+	return append(lines, "", st.bad(strings.Join(sums, " "))+" The whole story of one: psw ha simulate --fail NODE, --fail-link N, --fail-nfs")
+}
+
+// unknown reports whether nothing is seen to be lost, and not everything can be seen.
+func (f failureAnswer) unknown() bool {
+	return f.Note != "" && len(f.Lost)+len(f.Overcommits) == 0
 }
 
 // text says in a sentence what a failure takes along.
@@ -149,11 +167,11 @@ func (f failureAnswer) text(s ha.Snapshot) string {
 	for _, o := range f.Overcommits {
 		parts = append(parts, fmt.Sprintf("%s is given %s more than it has", o.Node, size(o.Over)))
 	}
-	if len(parts) == 0 {
-		parts = append(parts, "nothing is touched")
-	}
-	if f.Note != "" {
+	switch {
+	case f.Note != "":
 		parts = append(parts, f.Note)
+	case len(parts) == 0:
+		parts = append(parts, "nothing is touched")
 	}
 	return strings.Join(parts, "; ")
 }

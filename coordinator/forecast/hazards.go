@@ -78,15 +78,15 @@ func switches(p ha.Policy) []string {
 
 // switchHazard is the failure of a switch: a node all of whose corosync links went through
 // it is alone, and one that reaches the NFS server through it has its storage hang. The
-// others stay together. Where a node's interfaces are not known it is taken to lose nothing,
-// and the note says so.
+// others stay together. Where a node's interfaces are not known now it is taken to lose
+// nothing, and the note says so.
 func switchHazard(s ha.Snapshot, name string) Hazard {
 	h := Hazard{Kind: HazardSwitch, Name: name}
 	var together, blind []ha.NodeName
 	var alone [][]ha.NodeName
 	for _, n := range s.Inventory.Nodes {
 		host, declared := s.Policy.Host(n.Name)
-		r, reported := s.Report(n.Name)
+		r, reported := s.FreshReport(n.Name)
 		if !n.Online || !declared || !reported || len(r.Interfaces) == 0 {
 			together = append(together, n.Name)
 			if n.Online && declared && len(host.Switches) > 0 {
