@@ -39,20 +39,10 @@ func (a *app) follow(ctx context.Context, op *rpc.Operator, f following) error {
 
 	watch, stop := context.WithCancel(ctx)
 	views, said, ended := make(chan ha.MaintenanceView), make(chan string), make(chan error, 1)
-	go func() { ended <- watchAgain(watch, op, f.node, views, said) }()
+	go func() { ended <- watchAgain(watch, op.WatchMaintenance, f.node, views, said) }()
 	defer stop()
 
-	var redraw, late <-chan time.Time
-	if a.screen != nil {
-		t := time.NewTicker(time.Second)
-		defer t.Stop()
-		redraw = t.C
-	}
-	if !f.deadline.IsZero() {
-		t := time.NewTimer(time.Until(f.deadline))
-		defer t.Stop()
-		late = t.C
-	}
+	redraw, late := a.clocks(f.deadline)
 	var last ha.MaintenanceView
 	for {
 		select {
@@ -91,9 +81,21 @@ func (a *app) follow(ctx context.Context, op *rpc.Operator, f following) error {
 	}
 }
 
-// watchAgain feeds views until ctx ends or the coordinator says no, and says when it was
-// lost and found.
-func watchAgain(ctx context.Context, op *rpc.Operator, node ha.NodeName, views chan<- ha.MaintenanceView, said chan<- string) error {
+// clocks tick when a live table is to be drawn anew, and at the deadline; what there is none
+// of never does.
+func (a *app) clocks(deadline time.Time) (redraw, late <-chan time.Time) {
+	if a.screen != nil {
+		redraw = time.NewTicker(time.Second).C
+	}
+	if !deadline.IsZero() {
+		late = time.After(time.Until(deadline))
+	}
+	return redraw, late
+}
+
+// watchAgain feeds views of one subject until ctx ends or the coordinator says no, and says
+// when it was lost and found.
+func watchAgain[Subject, View any](ctx context.Context, watch func(context.Context, Subject, func(View) error) error, subject Subject, views chan<- View, said chan<- string) error {
 	say := func(line string) {
 		select {
 		case said <- line:
@@ -101,7 +103,7 @@ func watchAgain(ctx context.Context, op *rpc.Operator, node ha.NodeName, views c
 		}
 	}
 	return keepAsking(ctx, say, func(answered func()) error {
-		return endless(op.WatchMaintenance(ctx, node, func(v ha.MaintenanceView) error {
+		return endless(watch(ctx, subject, func(v View) error {
 			answered()
 			select {
 			case views <- v:

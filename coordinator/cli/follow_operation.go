@@ -38,19 +38,9 @@ func (a *app) followOperation(ctx context.Context, op *rpc.Operator, f operation
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	views, said, ended := make(chan ha.OperationView), make(chan string), make(chan error, 1)
-	go func() { ended <- watchOperationAgain(watch, op, f.id, views, said) }()
+	go func() { ended <- watchAgain(watch, op.WatchOperation, f.id, views, said) }()
 
-	var redraw, late <-chan time.Time
-	if a.screen != nil {
-		t := time.NewTicker(time.Second)
-		defer t.Stop()
-		redraw = t.C
-	}
-	if !f.deadline.IsZero() {
-		t := time.NewTimer(time.Until(f.deadline))
-		defer t.Stop()
-		late = t.C
-	}
+	redraw, late := a.clocks(f.deadline)
 	var last ha.OperationView
 	for {
 		select {
@@ -80,28 +70,6 @@ func (a *app) followOperation(ctx context.Context, op *rpc.Operator, f operation
 			return cannot("follow the operation", err)
 		}
 	}
-}
-
-// watchOperationAgain feeds views until ctx ends or the coordinator says no, and says when
-// it was lost and found.
-func watchOperationAgain(ctx context.Context, op *rpc.Operator, id string, views chan<- ha.OperationView, said chan<- string) error {
-	say := func(line string) {
-		select {
-		case said <- line:
-		case <-ctx.Done():
-		}
-	}
-	return keepAsking(ctx, say, func(answered func()) error {
-		return endless(op.WatchOperation(ctx, id, func(v ha.OperationView) error {
-			answered()
-			select {
-			case views <- v:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}))
-	})
 }
 
 // showOperation shows what changed since the last view.
