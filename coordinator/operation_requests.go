@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -62,16 +61,11 @@ func (c *Coordinator) forOperation(ctx context.Context, r ha.OperationRequest) (
 	if !r.Options.Deadline.IsZero() && !r.Options.Deadline.After(time.Now()) {
 		return ha.Snapshot{}, ha.Errorf(ha.Invalid, "the deadline %s has passed already", r.Options.Deadline.Format(time.DateTime))
 	}
-	s, err := c.observe(ctx)
-	if ctx.Err() != nil {
-		return s, ctx.Err()
-	}
-	if err != nil && s.Inventory.At.IsZero() {
+	s, err := c.lookAnew(ctx, r.Policy)
+	if err != nil {
 		return s, err
 	}
-	if r.Policy != nil {
-		s.Policy = *r.Policy
-	} else if _, stored := c.store.Policy(); !stored {
+	if _, stored := c.store.Policy(); r.Policy == nil && !stored {
 		return s, noPolicy()
 	}
 	return s, nil
@@ -227,30 +221,16 @@ func (c *Coordinator) Operations(_ context.Context, id string) ([]ha.OperationVi
 // WatchOperation calls fn with an operation ("" is the newest) now and whenever it or its
 // waits change, until fn fails or ctx ends.
 func (c *Coordinator) WatchOperation(ctx context.Context, id string, fn func(ha.OperationView) error) error {
-	var last *ha.OperationView
-	for {
-		changed := c.changed.next()
+	return follow(ctx, &c.changed, func() (ha.OperationView, error) {
 		views, err := c.Operations(ctx, id)
 		if err != nil {
-			return err
+			return ha.OperationView{}, err
 		}
 		if len(views) == 0 {
-			return ha.Errorf(ha.NotFound, "there has never been an operation")
+			return ha.OperationView{}, ha.Errorf(ha.NotFound, "there has never been an operation")
 		}
-		view := views[len(views)-1]
-		if id == "" {
-			id = view.Operation.ID
-		}
-		if last == nil || !reflect.DeepEqual(*last, view) {
-			if err := fn(view); err != nil {
-				return err
-			}
-			last = &view
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		newest := views[len(views)-1]
+		id = newest.Operation.ID
+		return newest, nil
+	}, fn)
 }

@@ -117,8 +117,24 @@ func (c *Coordinator) preview(plan func(ha.MaintenanceRequest, ha.Snapshot) ha.P
 	return p
 }
 
-// forRequest checks a request and looks at the cluster anew for it: an operator has often
-// just changed what made us refuse the last time.
+// lookAnew looks at the cluster for a request, which may bring its project with it: an
+// operator has often just changed what made us refuse the last time. The error is ctx's own,
+// or that nothing at all is known.
+func (c *Coordinator) lookAnew(ctx context.Context, p *ha.Policy) (ha.Snapshot, error) {
+	s, err := c.observe(ctx)
+	if ctx.Err() != nil {
+		return s, ctx.Err()
+	}
+	if err != nil && s.Inventory.At.IsZero() {
+		return s, err
+	}
+	if p != nil {
+		s.Policy = *p
+	}
+	return s, nil
+}
+
+// forRequest checks a request and looks at the cluster anew for it.
 func (c *Coordinator) forRequest(ctx context.Context, r ha.MaintenanceRequest) (ha.Snapshot, error) {
 	switch {
 	case r.Node == "":
@@ -128,15 +144,9 @@ func (c *Coordinator) forRequest(ctx context.Context, r ha.MaintenanceRequest) (
 	case !r.Options.Deadline.IsZero() && !r.Options.Deadline.After(time.Now()):
 		return ha.Snapshot{}, ha.Errorf(ha.Invalid, "the deadline %s has passed already", r.Options.Deadline.Format(time.DateTime))
 	}
-	s, err := c.observe(ctx)
-	if ctx.Err() != nil {
-		return s, ctx.Err()
-	}
-	if err != nil && s.Inventory.At.IsZero() {
+	s, err := c.lookAnew(ctx, r.Policy)
+	if err != nil {
 		return s, err
-	}
-	if r.Policy != nil {
-		s.Policy = *r.Policy
 	}
 	if !known(s, r.Node) {
 		names := make([]string, len(s.Inventory.Nodes))

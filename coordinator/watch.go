@@ -36,15 +36,15 @@ func (b *broadcast) tell() {
 	}
 }
 
-// WatchMaintenance calls fn with the newest maintenance of node now and whenever it, its
-// waits or its progress change. NotFound if the node never had one.
-func (c *Coordinator) WatchMaintenance(ctx context.Context, node ha.NodeName, fn func(ha.MaintenanceView) error) error {
-	var last *ha.MaintenanceView
+// follow calls fn with what look returns, now and whenever it is another after b has told of a
+// change, until fn or look fails or ctx ends.
+func follow[View any](ctx context.Context, b *broadcast, look func() (View, error), fn func(View) error) error {
+	var last *View
 	for {
-		changed := c.changed.next()
-		view, ok := c.newest(node)
-		if !ok {
-			return ha.Errorf(ha.NotFound, "%s has never been in maintenance", node)
+		changed := b.next()
+		view, err := look()
+		if err != nil {
+			return err
 		}
 		if last == nil || !reflect.DeepEqual(*last, view) {
 			if err := fn(view); err != nil {
@@ -58,6 +58,18 @@ func (c *Coordinator) WatchMaintenance(ctx context.Context, node ha.NodeName, fn
 			return ctx.Err()
 		}
 	}
+}
+
+// WatchMaintenance calls fn with the newest maintenance of node now and whenever it, its
+// waits or its progress change. NotFound if the node never had one.
+func (c *Coordinator) WatchMaintenance(ctx context.Context, node ha.NodeName, fn func(ha.MaintenanceView) error) error {
+	return follow(ctx, &c.changed, func() (ha.MaintenanceView, error) {
+		view, ok := c.newest(node)
+		if !ok {
+			return view, ha.Errorf(ha.NotFound, "%s has never been in maintenance", node)
+		}
+		return view, nil
+	}, fn)
 }
 
 // newest is the view of the newest maintenance of node.
