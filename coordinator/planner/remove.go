@@ -58,6 +58,9 @@ func (w *world) removeGates(o ha.Operation) []ha.Blocker {
 			"nobody has said that it is off, and will never be started on this network again as it is")
 	}
 	out = append(out, w.deviceUnknown()...)
+	if why, fix := w.unreadable(); why != "" { // a rule that could not be read may name the node
+		add(codeRegistrationUnknown, "cluster", fix, "%s", why)
+	}
 	var guests []string
 	for _, g := range w.Inventory.Guests {
 		if g.Node == n {

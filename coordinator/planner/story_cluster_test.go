@@ -147,6 +147,9 @@ var refusals = []refusal{
 	{"removal from a cluster of two", 2, removing("node2", func(*ha.Snapshot, *ha.OperationRequest) {}), codeQuorumAtRisk, "1 of the 2 votes", "on node1 the last and DANGEROUS way is `pvecm expected 1`, only when every node that is missing is off"},
 	{"removal from two and a QDevice", 2, removing("node2", func(s *ha.Snapshot, _ *ha.OperationRequest) { withDevice(s, "10.0.0.60") }), codeQuorumAtRisk, "since the QDevice is removed before", "pvecm expected 1"},
 	{"removal, and nobody tells of a QDevice", 3, removing("node3", corosyncUnseen), codeStaleReport, "no member's agent tells whether the cluster has a QDevice", "psw-agent check"},
+	{"removal, and the rules cannot be read", 3, removing("node3", func(s *ha.Snapshot, _ *ha.OperationRequest) {
+		s.Inventory.Failures = []string{"rules: 500 timeout"}
+	}), codeRegistrationUnknown, "the HA rules could not be read: 500 timeout", "ha-manager rules list"},
 	{"removal of a dead node beside a QDevice", 3, removing("node3", func(s *ha.Snapshot, _ *ha.OperationRequest) {
 		withDevice(s, "10.0.0.60")
 		offline(s, 2)
@@ -340,5 +343,17 @@ func TestAMemberThatIsNotSeenToBeInIsCalledWhatItIs(t *testing.T) {
 				t.Errorf("want %q; actions %v, waits %+v", tt.want, p.Actions, p.Waits)
 			}
 		})
+	}
+}
+
+// A rule that could not be read is not one that names the node no more.
+func TestARuleThatCannotBeReadIsNotTakenForChanged(t *testing.T) {
+	s := threeNodes(3)
+	s.Inventory.Failures = []string{"rules: 500 timeout"}
+	o := ha.Operation{Kind: ha.OperationRemoveNode, Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true},
+		Steps: []ha.OperationStep{{Key: "rule media-nodes", State: ha.StepDoing, Asked: s.At.Add(-time.Second), Tries: 1}}}
+	o, p := Operate(o, s)
+	if st, _ := o.Step("rule media-nodes"); st.State != ha.StepDoing || len(p.Actions) > 0 {
+		t.Errorf("it is %s, and then %v", st.State, p.Actions)
 	}
 }
