@@ -197,37 +197,58 @@ func (w *world) remaining(n ha.NodeName) ha.NodeName {
 
 // rulesWithout is a leg for each rule of ours that names the node; those of others are told.
 func (j *journey) rulesWithout(n ha.NodeName) {
-	for _, r := range j.Inventory.Rules {
-		if !slices.ContainsFunc(r.Nodes, func(x ha.RuleNode) bool { return x.Node == n }) {
-			continue
-		}
-		if !ha.Marked(r.Comment) {
-			j.notice("the rule %s, which others made, names %s: `ha-manager rules config`", r.ID, n)
-			continue
-		}
-		to := r
-		to.Nodes = slices.DeleteFunc(slices.Clone(r.Nodes), func(x ha.RuleNode) bool { return x.Node == n })
-		l := leg{key: "rule " + r.ID, text: fmt.Sprintf("take %s out of the rule %s", n, r.ID), action: ha.PutRule{Rule: to, Was: r}}
-		if len(to.Nodes) == 0 {
-			l.text, l.action = fmt.Sprintf("remove the rule %s, which names %s only", r.ID, n), ha.RemoveRule{ID: r.ID, Was: r}
-		}
-		j.step(l)
-	}
-	for k := range j.o.Steps { // a rule that does not name it any more
-		st := &j.o.Steps[k]
-		if id, ok := strings.CutPrefix(st.Key, "rule "); ok && !st.State.Over() {
-			r, there := j.rule(id)
-			if !there || !slices.ContainsFunc(r.Nodes, func(x ha.RuleNode) bool { return x.Node == n }) {
-				j.seen(j.o, st.Key)
+	if j.Inventory.UsesGroups() {
+		j.groupsWithout(n)
+	} else {
+		for _, r := range j.Inventory.Rules {
+			rest := slices.DeleteFunc(slices.Clone(r.Nodes), func(x ha.RuleNode) bool { return x.Node == n })
+			if len(rest) == len(r.Nodes) {
+				continue
 			}
+			if !ha.Marked(r.Comment) {
+				j.notice("the rule %s, which others made, names %s: `ha-manager rules config`", r.ID, n)
+				continue
+			}
+			to := r
+			to.Nodes = rest
+			l := leg{key: "rule " + r.ID, text: fmt.Sprintf("take %s out of the rule %s", n, r.ID), action: ha.PutRule{Rule: to, Was: r}}
+			if len(rest) == 0 {
+				l.text, l.action = fmt.Sprintf("remove the rule %s, which names %s only", r.ID, n), ha.RemoveRule{ID: r.ID, Was: r}
+			}
+			j.step(l)
+		}
+	}
+	for k := range j.o.Steps { // what does not name it any more
+		st := &j.o.Steps[k]
+		kind, _, _ := strings.Cut(st.Key, " ")
+		if (kind == "rule" || kind == "group") && !j.stated[st.Key] && !st.State.Over() {
+			j.seen(j.o, st.Key)
 		}
 	}
 }
 
-func (w *world) rule(id string) (ha.Rule, bool) {
-	k := slices.IndexFunc(w.Inventory.Rules, func(r ha.Rule) bool { return r.ID == id })
-	if k < 0 {
-		return ha.Rule{}, false
+// groupsWithout is rulesWithout before Proxmox VE 9, where groups say what rules say now. A
+// group that names the node only goes, once no resource is in it.
+func (j *journey) groupsWithout(n ha.NodeName) {
+	for _, g := range j.Inventory.Groups {
+		rest := slices.DeleteFunc(slices.Clone(g.Nodes), func(x ha.RuleNode) bool { return x.Node == n })
+		if len(rest) == len(g.Nodes) {
+			continue
+		}
+		if !ha.Marked(g.Comment) {
+			j.notice("the group %s, which others made, names %s: `ha-manager groupconfig`", g.Name, n)
+			continue
+		}
+		to := g
+		to.Nodes = rest
+		l := leg{key: "group " + g.Name, text: fmt.Sprintf("take %s out of the group %s", n, g.Name), action: ha.PutGroup{Group: to, Was: g}}
+		if len(rest) == 0 {
+			l.text, l.action = fmt.Sprintf("remove the group %s, which names %s only", g.Name, n), ha.RemoveGroup{Name: g.Name, Was: g}
+			if k := slices.IndexFunc(j.Inventory.Resources, func(r ha.Resource) bool { return r.Group == g.Name }); k >= 0 {
+				sid := j.Inventory.Resources[k].SID
+				l.wait, l.fix = fmt.Sprintf("%s is in it", j.label(sid)), fmt.Sprintf("declare another node for it in network.yml and `psw ha apply`, or `ha-manager set %s --delete group`", sid)
+			}
+		}
+		j.step(l)
 	}
-	return w.Inventory.Rules[k], true
 }

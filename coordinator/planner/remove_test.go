@@ -1,7 +1,9 @@
 package planner
 
 import (
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +40,43 @@ func TestTheMaintenanceOfARemovedNodeIsClosed(t *testing.T) {
 				t.Errorf("it is %s, ended at %s; want %s", m.Phase, m.EndedAt, tt.want)
 			}
 		})
+	}
+}
+
+// Before Proxmox VE 9 groups say where resources may run, and there are no rules to write: a
+// node that is removed is taken out of our groups, and a group that would be empty goes when
+// nobody is in it.
+func TestARemovedNodeLeavesTheGroupsOfProxmoxVE8(t *testing.T) {
+	s := threeNodes(3)
+	s.Inventory.Version = "8.4.1"
+	two := []ha.RuleNode{{Node: "node1", Priority: 1}, {Node: "node3", Priority: 2}}
+	s.Inventory.Groups = []ha.Group{
+		{Name: "media", Nodes: two, Comment: ha.MarkOf("media")},
+		{Name: "old", Nodes: two[1:], Comment: ha.MarkOf("old")},
+		{Name: "theirs", Nodes: two},
+	}
+	s.Inventory.Rules = []ha.Rule{{ID: "ha-group-media", Type: ha.NodeAffinity, Nodes: two, Comment: ha.MarkOf("media")}}
+	s.Inventory.Resources = []ha.Resource{{SID: ha.MustSID("vm:101"), Group: "old"}}
+	o := ha.Operation{Kind: ha.OperationRemoveNode, ID: "o1", Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true}}
+	o, p := Operate(o, s)
+	put := ha.PutGroup{Group: s.Inventory.Groups[0], Was: s.Inventory.Groups[0]}
+	put.Group.Nodes = two[:1]
+	if !reflect.DeepEqual(p.Actions, []ha.Action{put}) {
+		t.Fatalf("want node3 taken out of the group media, got %+v", p.Actions)
+	}
+	s.Inventory.Groups[0] = put.Group
+	o, p = Operate(o, s)
+	if st, _ := o.Step("group media"); st.State != ha.StepDone || len(p.Actions) > 0 || len(p.Waits) == 0 || !strings.Contains(p.Waits[0].String(), "vm:101 is in it") {
+		t.Fatalf("group media is %s; then %v, %v", st.State, p.Actions, p.Waits)
+	}
+	s.Inventory.Resources[0].Group = ""
+	o, p = Operate(o, s)
+	if want := (ha.RemoveGroup{Name: "old", Was: s.Inventory.Groups[1]}); !reflect.DeepEqual(p.Actions, []ha.Action{want}) {
+		t.Fatalf("want the group old removed, got %+v", p.Actions)
+	}
+	s.Inventory.Groups = slices.Delete(s.Inventory.Groups, 1, 2)
+	if o, p = Operate(o, s); len(p.Waits) == 0 || p.Waits[0].Subject != "off node3" {
+		t.Errorf("and then the node is to be shut down; got %v: %+v", p.Waits, o.Steps)
 	}
 }
 
