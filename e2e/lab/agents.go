@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/casaeureka/psw-ha/agent"
@@ -61,14 +63,30 @@ func (l *Lab) writeClient(address string) error {
 	return nil
 }
 
-// freeAddress is a loopback address that nobody listens at just now.
+// The ports of coordinator and agents, which must find theirs free again when they are
+// restarted: below those that the kernel gives to outgoing connections.
+const (
+	portMin = 20000
+	portMax = 32000
+)
+
+// freeAddress is a loopback address that nobody listens at just now, neither by TCP nor by
+// UDP: gossip uses both.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(portMin+rand.IntN(portMax-portMin)))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		p, udp := net.ListenPacket("udp", address)
+		_ = l.Close() // it was only to see that it is free
+		if udp == nil {
+			_ = p.Close()
+			return address, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("no port from %d to %d is free", portMin, portMax)
 }
 
 // startAgents runs an agent on each node.
