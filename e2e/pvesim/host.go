@@ -1,7 +1,6 @@
 package pvesim
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"testing/fstest"
 	"time"
 )
 
@@ -60,7 +60,7 @@ func (h *Host) Open(name string) (fs.File, error) {
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return e.open(path.Base(name)), nil
+	return e.open(path.Base(name))
 }
 
 // ReadFile reads a whole file.
@@ -192,12 +192,11 @@ func (n *node) nodeMaintenance(args []string) (code int, stderr string) {
 	return 0, ""
 }
 
-// entry is a file or folder.
+// entry is a file, or a folder with the kinds of what is in it.
 type entry struct {
 	text     string
-	dir      bool
 	mode     fs.FileMode
-	children []fs.DirEntry
+	children map[string]fs.FileMode
 }
 
 // file is a file anyone may read.
@@ -206,17 +205,16 @@ func file(text string) (entry, bool) { return entry{text: text, mode: 0o444}, tr
 // folder lists names; those that end in a slash are folders, those that end in an at sign
 // links.
 func folder(mode fs.FileMode, names ...string) (entry, bool) {
-	e := entry{dir: true, mode: mode}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		info := fileInfo{name: strings.TrimRight(name, "/@"), mode: 0o444}
+	e := entry{mode: fs.ModeDir | mode, children: map[string]fs.FileMode{}}
+	for _, name := range names {
+		kind := fs.FileMode(0o444)
 		switch {
 		case strings.HasSuffix(name, "/"):
-			info.mode = fs.ModeDir | 0o755
+			kind = fs.ModeDir | 0o755
 		case strings.HasSuffix(name, "@"):
-			info.mode = fs.ModeSymlink | 0o777
+			kind = fs.ModeSymlink | 0o777
 		}
-		e.children = append(e.children, fs.FileInfoToDirEntry(info))
+		e.children[strings.TrimRight(name, "/@")] = kind
 	}
 	return e, true
 }
@@ -309,55 +307,11 @@ Section: admin
 Version: %s
 `
 
-// fileInfo describes a file. Times are not kept.
-type fileInfo struct {
-	name string
-	size int64
-	mode fs.FileMode
-}
-
-func (i fileInfo) Name() string       { return i.name }
-func (i fileInfo) Size() int64        { return i.size }
-func (i fileInfo) Mode() fs.FileMode  { return i.mode }
-func (i fileInfo) ModTime() time.Time { return time.Time{} }
-func (i fileInfo) IsDir() bool        { return i.mode.IsDir() }
-func (i fileInfo) Sys() any           { return nil }
-
 // open makes an open file of an entry: what it says stays as it was when opened.
-func (e entry) open(name string) fs.File {
-	if e.dir {
-		return &openFile{info: fileInfo{name: name, mode: fs.ModeDir | e.mode}, children: e.children}
+func (e entry) open(name string) (fs.File, error) {
+	files := fstest.MapFS{name: {Data: []byte(e.text), Mode: e.mode}}
+	for child, mode := range e.children {
+		files[name+"/"+child] = &fstest.MapFile{Mode: mode}
 	}
-	return &openFile{info: fileInfo{name, int64(len(e.text)), e.mode}, text: bytes.NewReader([]byte(e.text))}
-}
-
-type openFile struct {
-	info     fileInfo
-	text     *bytes.Reader // nil of a folder
-	children []fs.DirEntry
-}
-
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Close() error               { return nil }
-
-func (f *openFile) Read(p []byte) (int, error) {
-	if f.text == nil {
-		return 0, &fs.PathError{Op: "read", Path: f.info.name, Err: errors.New("is a directory")}
-	}
-	return f.text.Read(p)
-}
-
-func (f *openFile) ReadDir(count int) ([]fs.DirEntry, error) {
-	if f.text != nil {
-		return nil, &fs.PathError{Op: "readdir", Path: f.info.name, Err: errors.New("not a directory")}
-	}
-	if count > 0 && len(f.children) == 0 {
-		return nil, io.EOF
-	}
-	if count <= 0 || count > len(f.children) {
-		count = len(f.children)
-	}
-	list := f.children[:count]
-	f.children = f.children[count:]
-	return list, nil
+	return files.Open(name)
 }
