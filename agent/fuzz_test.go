@@ -64,6 +64,9 @@ func FuzzAuthorizedKeys(f *testing.F) {
 			if k := keyOf(line); k != "" && !strings.Contains(strings.Join(strings.Fields(line), " "), k) {
 				t.Errorf("%q is no key of %q", k, line)
 			}
+			if strings.HasPrefix(strings.TrimSpace(line), "#") && keyOf(line) != "" {
+				t.Errorf("%q is a comment", line)
+			}
 		}
 	})
 }

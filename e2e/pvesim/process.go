@@ -260,8 +260,8 @@ type nodeStat struct {
 	storages []string // those that are active there
 }
 
-// statsRound is pvestatd, which also mounts what is configured: what /cluster/resources says of guests and nodes is as old as
-// its last broadcast, up to 10 s.
+// statsRound is pvestatd, which also mounts what is configured: what /cluster/resources says
+// of guests and nodes is as old as its last broadcast, up to 10 s.
 func (n *node) statsRound() {
 	n.after(10*time.Second, n.statsRound)
 	n.broadcast()
