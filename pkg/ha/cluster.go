@@ -143,10 +143,25 @@ func (a RemoveClusterNode) Command() string { return "pvecm delnode " + string(a
 func (a PutStorage) Command() string {
 	s := a.Storage
 	if a.Was.Name != "" {
-		return fmt.Sprintf("pvesm set %s --content %s --disable %d%s", s.Name, strings.Join(s.Content, ","), bit(s.Disabled), optionsOf(s))
+		return fmt.Sprintf("pvesm set %s --content %s --disable %d%s%s", s.Name, strings.Join(s.Content, ","), bit(s.Disabled), optionsOf(s), a.cleared())
 	}
 	return fmt.Sprintf("pvesm add %s %s --server %s --export %s --path %s --content %s%s", s.Type, s.Name, s.Server, s.Export, s.Path,
 		strings.Join(s.Content, ","), optionsOf(s))
+}
+
+// cleared is the option that takes away what is there and not wanted.
+func (a PutStorage) cleared() string {
+	var names []string
+	if len(a.Was.Nodes) > 0 && len(a.Storage.Nodes) == 0 {
+		names = append(names, "nodes")
+	}
+	if a.Was.Options != "" && a.Storage.Options == "" {
+		names = append(names, "options")
+	}
+	if names == nil {
+		return ""
+	}
+	return " --delete " + strings.Join(names, ",")
 }
 
 // Command is where the command is configured.
