@@ -175,7 +175,9 @@ func (w *world) walk(o ha.Operation, gates []ha.Blocker, legs func(*journey)) (h
 	if len(gates) > 0 {
 		blockAll(&j.plan, gates)
 		if o.Cancelling {
-			return j.conclude()
+			if given, p := j.conclude(); given.Closed() {
+				return given, p
+			}
 		}
 		return w.orGiveUp(o, j.plan)
 	}

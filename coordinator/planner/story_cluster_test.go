@@ -357,3 +357,20 @@ func TestARuleThatCannotBeReadIsNotTakenForChanged(t *testing.T) {
 		t.Errorf("it is %s, and then %v", st.State, p.Actions)
 	}
 }
+
+// What is under way when an operation is given up is waited for, but not beyond the deadline
+// if the cluster never lets anybody look for it again.
+func TestTheDeadlineEndsWhatWasGivenUpAsWell(t *testing.T) {
+	s := threeNodes(2)
+	s.Inventory.HA.Armed = "disarmed"
+	o := ha.Operation{Kind: ha.OperationCluster, Policy: s.Policy, Cancelling: true, Options: ha.OperationOptions{Deadline: s.At.Add(time.Minute)},
+		Steps: []ha.OperationStep{{Key: "join node3", State: ha.StepDoing, Asked: s.At.Add(-time.Minute), Tries: 1}}}
+	if now, _ := Operate(o, s); now.Closed() {
+		t.Fatalf("it ended with a join under way: %s: %s", now.Outcome, now.Reason)
+	}
+	s.At = s.At.Add(2 * time.Minute)
+	s.Inventory.At = s.At
+	if o, _ = Operate(o, s); o.Outcome != ha.OperationFailed || !strings.Contains(o.Reason, "the deadline has passed, and it waits: cluster: HA is disarmed") {
+		t.Errorf("%s: %s", o.Outcome, o.Reason)
+	}
+}
