@@ -29,7 +29,7 @@ func failoverUnseen(w *world) []verdict {
 	default:
 		took := ""
 		if !over.Lost.IsZero() {
-			took = fmt.Sprintf(", %s after that was lost", span(over.At.Sub(over.Lost)))
+			took = fmt.Sprintf(", %s after %s was lost", span(over.At.Sub(over.Lost)), over.From)
 		}
 		return []verdict{pass(clusterSubject, "%s ago %s was started on %s instead of %s%s; %s", span(age), over.SID, over.To, over.From, took, fenced)}
 	}
