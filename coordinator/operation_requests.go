@@ -26,7 +26,7 @@ func (c *Coordinator) PreviewOperation(ctx context.Context, r ha.OperationReques
 }
 
 func (c *Coordinator) previewOperation(r ha.OperationRequest, s ha.Snapshot) ha.OperationPreview {
-	p := planner.PreviewOperationWith(r, s, planner.Aside{Hook: c.config.BootstrapHook != ""})
+	p := planner.PreviewOperation(r, s, planner.Aside{Hook: c.config.BootstrapHook != ""})
 	p.Blockers = append(p.Blockers, c.closed(s)...)
 	blockers, accepted := readinessGate(r, s)
 	p.Blockers = append(p.Blockers, blockers...)

@@ -62,14 +62,14 @@ func (c *Coordinator) operate(ctx context.Context, s ha.Snapshot, closed []ha.Bl
 	return c.actOn(ctx, base, next, plan.Actions, s)
 }
 
-// stepOperation is planner.OperateWith, whose assertions must not end the daemon.
+// stepOperation is planner.Operate, whose assertions must not end the daemon.
 func stepOperation(op ha.Operation, s ha.Snapshot, a planner.Aside) (next ha.Operation, p ha.Plan, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			next, p, err = op, ha.Plan{}, ha.Errorf(ha.Internal, "%v", r)
 		}
 	}()
-	next, p = planner.OperateWith(op, s, a)
+	next, p = planner.Operate(op, s, a)
 	return next, p, nil
 }
 

@@ -24,7 +24,7 @@ func TestAMoveLeavesToAMaintenanceWhatItMoves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := withTarget(stored(), true)
 			s.Inventory.Guests[0].Node, s.Maintenances = "node2", []ha.Maintenance{tt.m}
-			p := PreviewOperation(ha.OperationRequest{Kind: ha.OperationMove, Target: "media", Options: ha.OperationOptions{To: "node3"}}, s)
+			p := PreviewOperation(ha.OperationRequest{Kind: ha.OperationMove, Target: "media", Options: ha.OperationOptions{To: "node3"}}, s, Aside{})
 			refused := slices.ContainsFunc(p.Blockers, func(b ha.Blocker) bool {
 				return b.Code == codeOtherMaintenance && strings.Contains(b.Reason, "moves vm:101 (media) itself") && b.Fix != ""
 			})

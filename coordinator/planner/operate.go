@@ -6,15 +6,10 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
-// Operate is one step of an operation: from what is seen and the operation as it is stored,
-// the operation as it is to be stored before anything is done, and what to do now. It is
-// pure. An operation that has ended is returned as it is.
-func Operate(o ha.Operation, s ha.Snapshot) (ha.Operation, ha.Plan) {
-	return OperateWith(o, s, Aside{})
-}
-
-// OperateWith is Operate with what is in no snapshot.
-func OperateWith(o ha.Operation, s ha.Snapshot, a Aside) (ha.Operation, ha.Plan) {
+// Operate is one step of an operation: from what is seen, what is known beside that, and the
+// operation as it is stored, the operation as it is to be stored before anything is done, and
+// what to do now. It is pure. An operation that has ended is returned as it is.
+func Operate(o ha.Operation, s ha.Snapshot, a Aside) (ha.Operation, ha.Plan) {
 	o = o.Clone()
 	if o.Closed() {
 		return o, ha.Plan{}

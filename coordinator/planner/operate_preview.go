@@ -7,12 +7,7 @@ import (
 )
 
 // PreviewOperation is an operation as it would go if it began now, and what forbids it.
-func PreviewOperation(r ha.OperationRequest, s ha.Snapshot) ha.OperationPreview {
-	return PreviewOperationWith(r, s, Aside{})
-}
-
-// PreviewOperationWith is PreviewOperation with what is in no snapshot.
-func PreviewOperationWith(r ha.OperationRequest, s ha.Snapshot, a Aside) ha.OperationPreview {
+func PreviewOperation(r ha.OperationRequest, s ha.Snapshot, a Aside) ha.OperationPreview {
 	if r.Policy != nil {
 		s.Policy = *r.Policy
 	}

@@ -58,24 +58,24 @@ func TestARemovedNodeLeavesTheGroupsOfProxmoxVE8(t *testing.T) {
 	s.Inventory.Rules = []ha.Rule{{ID: "ha-group-media", Type: ha.NodeAffinity, Nodes: two, Comment: ha.MarkOf("media")}}
 	s.Inventory.Resources = []ha.Resource{{SID: ha.MustSID("vm:101"), Group: "old"}}
 	o := ha.Operation{Kind: ha.OperationRemoveNode, ID: "o1", Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true}}
-	o, p := Operate(o, s)
+	o, p := Operate(o, s, Aside{})
 	put := ha.PutGroup{Group: s.Inventory.Groups[0], Was: s.Inventory.Groups[0]}
 	put.Group.Nodes = two[:1]
 	if !reflect.DeepEqual(p.Actions, []ha.Action{put}) {
 		t.Fatalf("want node3 taken out of the group media, got %+v", p.Actions)
 	}
 	s.Inventory.Groups[0] = put.Group
-	o, p = Operate(o, s)
+	o, p = Operate(o, s, Aside{})
 	if st, _ := o.Step("group media"); st.State != ha.StepDone || len(p.Actions) > 0 || len(p.Waits) == 0 || !strings.Contains(p.Waits[0].String(), "vm:101 is in it") {
 		t.Fatalf("group media is %s; then %v, %v", st.State, p.Actions, p.Waits)
 	}
 	s.Inventory.Resources[0].Group = ""
-	o, p = Operate(o, s)
+	o, p = Operate(o, s, Aside{})
 	if want := (ha.RemoveGroup{Name: "old", Was: s.Inventory.Groups[1]}); !reflect.DeepEqual(p.Actions, []ha.Action{want}) {
 		t.Fatalf("want the group old removed, got %+v", p.Actions)
 	}
 	s.Inventory.Groups = slices.Delete(s.Inventory.Groups, 1, 2)
-	if o, p = Operate(o, s); len(p.Waits) == 0 || p.Waits[0].Subject != "off node3" {
+	if o, p = Operate(o, s, Aside{}); len(p.Waits) == 0 || p.Waits[0].Subject != "off node3" {
 		t.Errorf("and then the node is to be shut down; got %v: %+v", p.Waits, o.Steps)
 	}
 }
@@ -115,7 +115,7 @@ func TestReadinessThatIsWaitedForIsOneLineACheck(t *testing.T) {
 			s.Reports[k].Received = s.At
 		}
 		var p ha.Plan
-		o, p = OperateWith(o, s, Aside{Unready: bad})
+		o, p = Operate(o, s, Aside{Unready: bad})
 		var out []string
 		for _, x := range p.Waits {
 			if x.Blocked {

@@ -13,7 +13,7 @@ import (
 func bootstrapped(s ha.Snapshot, a Aside, ticks int) ha.Operation {
 	o := ha.Operation{Kind: ha.OperationBootstrap, By: "anna", Policy: s.Policy}
 	for range ticks {
-		o, _ = OperateWith(o, s, a)
+		o, _ = Operate(o, s, a)
 		s.At = s.At.Add(time.Minute)
 		s.Inventory.At = s.At
 		for k := range s.Reports {
@@ -103,7 +103,7 @@ func TestABootstrapLeavesOutWhatDoesNotExist(t *testing.T) {
 	if o.Outcome != ha.OperationDone || len(out) != 1 || !strings.Contains(out[0].Note, `no guest is called "media"; create the guest`) {
 		t.Errorf("%s: %s: %+v", o.Outcome, o.Reason, o.Steps)
 	}
-	p := PreviewOperation(ha.OperationRequest{Kind: ha.OperationBootstrap}, s)
+	p := PreviewOperation(ha.OperationRequest{Kind: ha.OperationBootstrap}, s, Aside{})
 	if want := "not there yet, so that they are left out: media; once they exist: `psw ha apply`"; len(p.Blockers) > 0 || !slices.Contains(p.Notices, want) {
 		t.Errorf("the preview does not say %q: %+v, %q", want, p.Blockers, p.Notices)
 	}
@@ -131,18 +131,18 @@ func TestABootstrapRegistersWhatItsCoreAppsBring(t *testing.T) {
 	}
 	s := later(withTarget(stored(), true), 10*time.Minute)
 	o = answered(o, s.At.Add(time.Second))
-	if next, _ := OperateWith(o, s, hook); next.Closed() {
+	if next, _ := Operate(o, s, hook); next.Closed() {
 		t.Fatalf("it ended by a reading from before the hook had: %+v", next.Steps)
 	}
 	s = later(s, 5*time.Second)
 	bad := hook
 	bad.Unready = []ha.Blocker{{Code: "TARGET_DISK_LOCAL", Subject: "media", Reason: "its disk is local", Fix: "`qm disk move`"}}
-	next, p := OperateWith(o, s, bad)
+	next, p := Operate(o, s, bad)
 	if len(p.Actions) > 0 || next.Closed() {
 		t.Fatalf("registered although HA is not ready with it: %v", p.Actions)
 	}
 	for range 6 {
-		next, p = OperateWith(next, s, hook)
+		next, p = Operate(next, s, hook)
 		for _, a := range p.Actions {
 			if add, ok := a.(ha.AddResource); ok {
 				s.Inventory.Resources = append(s.Inventory.Resources, add.Resource)
@@ -175,26 +175,26 @@ func TestABootstrapOutlivesAMomentOfSilence(t *testing.T) {
 	s := stored()
 	s.Reports[1].Mounts = nil // the mount comes a minute late, so that it was waited for
 	o := ha.Operation{Kind: ha.OperationBootstrap, Policy: s.Policy}
-	o, _ = OperateWith(o, s, hook)
+	o, _ = Operate(o, s, hook)
 	silent(&s, time.Minute)
 	s.Reports[1].Received, s.Reports[1].Mounts = s.At, s.Reports[0].Mounts
 	for range 3 {
-		o, _ = OperateWith(o, s, hook)
+		o, _ = Operate(o, s, hook)
 	}
 	if st, _ := o.Step("core apps"); st.State != ha.StepDoing {
 		t.Fatalf("the core apps are %s: %+v", st.State, o.Steps)
 	}
 	silent(&s, 20*time.Minute) // node2's last word is as old
-	o, _ = OperateWith(o, s, hook)
+	o, _ = Operate(o, s, hook)
 	if apps, _ := o.Step("core apps"); o.Closed() || apps.State != ha.StepDoing {
 		t.Fatalf("%s: %s; the core apps are %s", o.Outcome, o.Reason, apps.State)
 	}
 	s.Reports[1].Received = s.At
-	if next, _ := OperateWith(o, s, hook); next.Closed() || len(next.Steps) != len(o.Steps) {
+	if next, _ := Operate(o, s, hook); next.Closed() || len(next.Steps) != len(o.Steps) {
 		t.Errorf("%s: %s", next.Outcome, next.Reason)
 	}
 	silent(&s, storagePatience+time.Second)
-	o, _ = OperateWith(o, s, hook)
+	o, _ = Operate(o, s, hook)
 	if st, _ := o.Step("mount node2"); st.State != ha.StepFailed {
 		t.Errorf("it is %s after %s of silence", st.State, storagePatience)
 	}
@@ -211,7 +211,7 @@ func TestARegistrationWaitsForACheckThatCannotLook(t *testing.T) {
 		for k := range s.Reports {
 			s.Reports[k].Received = s.At
 		}
-		o, p = OperateWith(o, s, a)
+		o, p = Operate(o, s, a)
 		return p
 	}
 	at(0, Aside{Unready: bad})

@@ -187,7 +187,7 @@ func TestEachRefusalNamesItsCauseAndTheNextCommand(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, r := threeNodes(tt.members), ha.OperationRequest{Kind: ha.OperationCluster}
 			tt.wrong(&s, &r)
-			p := PreviewOperation(r, s)
+			p := PreviewOperation(r, s, Aside{})
 			k := slices.IndexFunc(p.Blockers, func(b ha.Blocker) bool {
 				return b.Code == tt.code && strings.Contains(b.Reason, tt.cause) && strings.Contains(b.Fix, tt.next)
 			})
@@ -207,13 +207,13 @@ func TestEachRefusalNamesItsCauseAndTheNextCommand(t *testing.T) {
 func TestWhatIsAsDeclaredIsNotRefused(t *testing.T) {
 	for _, r := range []ha.OperationRequest{{Kind: ha.OperationCluster}, {Kind: ha.OperationBootstrap}} {
 		for members := range 4 {
-			if p := PreviewOperation(r, threeNodes(members)); len(p.Blockers) > 0 {
+			if p := PreviewOperation(r, threeNodes(members), Aside{}); len(p.Blockers) > 0 {
 				t.Errorf("%s with %d members: %+v", r.Kind, members, p.Blockers)
 			}
 		}
 	}
 	r := ha.OperationRequest{Kind: ha.OperationRemoveNode, Node: "node3", Options: ha.OperationOptions{PoweredOff: true}}
-	if p := PreviewOperation(r, threeNodes(3)); len(p.Blockers) > 0 {
+	if p := PreviewOperation(r, threeNodes(3), Aside{}); len(p.Blockers) > 0 {
 		t.Errorf("%+v", p.Blockers)
 	}
 }
@@ -278,7 +278,7 @@ func TestAQDeviceGoesBeforeTheNodeIsOff(t *testing.T) {
 	s := threeNodes(3)
 	withDevice(&s, "10.0.0.60")
 	o := ha.Operation{Kind: ha.OperationRemoveNode, Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true}}
-	_, p := Operate(o, s)
+	_, p := Operate(o, s, Aside{})
 	if len(p.Actions) != 1 || p.Actions[0] != (ha.RemoveQDevice{On: "node1"}) {
 		t.Errorf("want the QDevice removed first, got %v", p.Actions)
 	}
@@ -294,7 +294,7 @@ func TestAQDeviceNobodyTellsOfIsNotTakenForRemoved(t *testing.T) {
 		o := ha.Operation{Kind: kind, Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true}, RequestedAt: s.At,
 			Steps: []ha.OperationStep{{Key: "qdevice remove", State: ha.StepDoing, Asked: s.At.Add(-time.Second), Tries: 1}}}
 		s.Reports = nil
-		o, _ = Operate(o, s)
+		o, _ = Operate(o, s, Aside{})
 		if st, _ := o.Step("qdevice remove"); st.State != ha.StepDoing {
 			t.Errorf("%s: it is %s, and nobody has looked", kind, st.State)
 		}
@@ -308,7 +308,7 @@ func TestAPermissionThatRanOutIsGivenAnewHoweverOften(t *testing.T) {
 	done := s.At.Add(-time.Hour)
 	o := ha.Operation{Kind: ha.OperationCluster, Policy: s.Policy, RequestedAt: done, Steps: []ha.OperationStep{
 		{Key: "authorize node3", State: ha.StepDone, Asked: done, Answered: done, Ended: done, Tries: legTries}}}
-	o, p := Operate(o, s)
+	o, p := Operate(o, s, Aside{})
 	if len(p.Actions) != 1 {
 		t.Fatalf("want node3 let in again, got %v", p.Actions)
 	}
@@ -336,7 +336,7 @@ func TestAMemberThatIsNotSeenToBeInIsCalledWhatItIs(t *testing.T) {
 			tt.wrong(&s)
 			o := ha.Operation{Kind: ha.OperationCluster, Policy: s.Policy, Steps: []ha.OperationStep{
 				{Key: "authorize node3", State: ha.StepDone, Asked: s.At.Add(-time.Minute)}, {Key: "join node3", State: ha.StepDone, Asked: s.At.Add(-time.Minute)}, {Key: "revoke node3", State: ha.StepDone}}}
-			_, p := Operate(o, s)
+			_, p := Operate(o, s, Aside{})
 			if len(p.Actions) > 0 || !slices.ContainsFunc(p.Waits, func(x ha.Wait) bool {
 				return x.Subject == "join node3" && strings.Contains(x.Reason, tt.want) && strings.Contains(x.Fix, "`")
 			}) {
@@ -352,7 +352,7 @@ func TestARuleThatCannotBeReadIsNotTakenForChanged(t *testing.T) {
 	s.Inventory.Failures = []string{"rules: 500 timeout"}
 	o := ha.Operation{Kind: ha.OperationRemoveNode, Node: "node3", Policy: s.Policy, Options: ha.OperationOptions{PoweredOff: true},
 		Steps: []ha.OperationStep{{Key: "rule media-nodes", State: ha.StepDoing, Asked: s.At.Add(-time.Second), Tries: 1}}}
-	o, p := Operate(o, s)
+	o, p := Operate(o, s, Aside{})
 	if st, _ := o.Step("rule media-nodes"); st.State != ha.StepDoing || len(p.Actions) > 0 {
 		t.Errorf("it is %s, and then %v", st.State, p.Actions)
 	}
@@ -365,12 +365,12 @@ func TestTheDeadlineEndsWhatWasGivenUpAsWell(t *testing.T) {
 	s.Inventory.HA.Armed = "disarmed"
 	o := ha.Operation{Kind: ha.OperationCluster, Policy: s.Policy, Cancelling: true, Options: ha.OperationOptions{Deadline: s.At.Add(time.Minute)},
 		Steps: []ha.OperationStep{{Key: "join node3", State: ha.StepDoing, Asked: s.At.Add(-time.Minute), Tries: 1}}}
-	if now, _ := Operate(o, s); now.Closed() {
+	if now, _ := Operate(o, s, Aside{}); now.Closed() {
 		t.Fatalf("it ended with a join under way: %s: %s", now.Outcome, now.Reason)
 	}
 	s.At = s.At.Add(2 * time.Minute)
 	s.Inventory.At = s.At
-	if o, _ = Operate(o, s); o.Outcome != ha.OperationFailed || !strings.Contains(o.Reason, "the deadline has passed, and it waits: cluster: HA is disarmed") {
+	if o, _ = Operate(o, s, Aside{}); o.Outcome != ha.OperationFailed || !strings.Contains(o.Reason, "the deadline has passed, and it waits: cluster: HA is disarmed") {
 		t.Errorf("%s: %s", o.Outcome, o.Reason)
 	}
 }

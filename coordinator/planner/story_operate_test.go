@@ -105,7 +105,7 @@ func (st *story) runApply(t *testing.T, by string, keep bool) {
 func (st *story) step() string {
 	var b strings.Builder
 	before := st.o.Clone()
-	st.o, st.plan = Operate(st.o, st.look())
+	st.o, st.plan = Operate(st.o, st.look(), Aside{})
 	for _, x := range st.o.Steps {
 		if was, ok := before.Step(x.Key); (!ok || was.State != x.State) && x.State.Over() && st.o.Kind != ha.OperationApply {
 			fmt.Fprintf(&b, "%-9s %s\n", x.State, strings.TrimSuffix(x.Key+" ("+x.Note+")", " ()"))
