@@ -121,10 +121,8 @@ func (w *world) registration() *registration {
 // unreadable says what of the registration is not known: what could not be read is not
 // absent, and what Proxmox is about to rewrite must not be written.
 func (w *world) unreadable() (why, fix string) {
-	for _, f := range w.Inventory.Failures {
-		if part, why, _ := strings.Cut(f, ": "); part == "rules" {
-			return "the HA rules could not be read: " + why, "see whether `ha-manager rules list` answers on a node"
-		}
+	if why := w.Inventory.Unread("rules"); why != "" {
+		return "the HA rules could not be read: " + why, "see whether `ha-manager rules list` answers on a node"
 	}
 	if w.Inventory.UsesGroups() {
 		return "", ""

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
@@ -35,9 +34,9 @@ func (j *journey) storage() {
 	l := leg{key: "storage " + name, text: fmt.Sprintf("register %s:%s as storage %s", want.Server, want.Export, name)}
 	why, fix := immutable(have, *want)
 	put := ha.PutStorage{Storage: wantedStorage(name, *want), Was: have}
-	switch {
-	case j.unreadableStorages() != "":
-		l.wait, l.fix = j.unreadableStorages(), "the API token needs Datastore.Audit on /storage: `pveum acl list`"
+	switch unread := j.Inventory.Unread("storages"); {
+	case unread != "":
+		l.wait, l.fix = "the storages could not be read: "+unread, "the API token needs Datastore.Audit on /storage: `pveum acl list`"
 	case known && why != "":
 		l.fail = why + "; " + fix
 	case known:
@@ -69,15 +68,6 @@ func (w *world) storageGate() []ha.Blocker {
 		return []ha.Blocker{{Code: codeStorageDiffers, Subject: have.Name, Reason: why, Fix: fix}}
 	}
 	return nil
-}
-
-func (w *world) unreadableStorages() string {
-	for _, f := range w.Inventory.Failures {
-		if part, why, _ := strings.Cut(f, ": "); part == "storages" {
-			return "the storages could not be read: " + why
-		}
-	}
-	return ""
 }
 
 // declared finds the storage that is, or should be, the declared one.

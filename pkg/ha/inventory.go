@@ -215,6 +215,17 @@ func (i Inventory) UsesGroups() bool {
 	return err == nil && major < 9
 }
 
+// Unread says why a part of the cluster could not be read, "rules" or "storages" say; "" if it
+// was read. An unread part is empty, and that means nothing.
+func (i Inventory) Unread(part string) string {
+	for _, f := range i.Failures {
+		if name, why, _ := strings.Cut(f, ": "); name == part {
+			return why
+		}
+	}
+	return ""
+}
+
 // Node returns the node of that name.
 func (i Inventory) Node(name NodeName) (Node, bool) {
 	return find(i.Nodes, name, func(n Node) NodeName { return n.Name })
