@@ -261,18 +261,19 @@ func fenceNotTested(w *world) []verdict {
 		}
 		var silent []string
 		for _, n := range w.s.Inventory.Nodes {
-			if r, asked := p.Result(n.Name); n.Name != name && n.Online && (!asked || r.Asked.IsZero()) {
+			if r, asked := p.Result(n.Name); n.Name != name && n.Online && (!asked || r.Answered.IsZero()) {
 				silent = append(silent, string(n.Name))
 			}
 		}
 		if len(silent) > 0 {
-			return verdict{status: ha.Unknown, evidence: fmt.Sprintf("%s could not be asked to try it", joined(silent)), remedy: "psw ha fence-test"}
+			return verdict{status: ha.Unknown, evidence: fmt.Sprintf("%s could not be asked to try it, or did not say what came of it", joined(silent)), remedy: "psw ha fence-test"}
 		}
 		return pass("", "tried %s ago", span(w.s.At.Sub(p.Ended)))
 	})
 }
 
-// fenceUnreachable names each cell of the matrix that is dead.
+// fenceUnreachable names each cell of the matrix that is dead: an agent that did not answer
+// says nothing of the BMC.
 func fenceUnreachable(w *world) []verdict {
 	return w.eachBMC(func(name ha.NodeName, p ha.Proof, why string, ok bool) verdict {
 		if !ok {
@@ -283,7 +284,7 @@ func fenceUnreachable(w *world) []verdict {
 			switch {
 			case r.Power != nil:
 				alive = append(alive, string(r.Node))
-			case !r.Asked.IsZero():
+			case !r.Answered.IsZero():
 				dead = append(dead, fmt.Sprintf("%s -> %s: %s", r.Node, name, r.Fault))
 			}
 		}
@@ -291,7 +292,7 @@ func fenceUnreachable(w *world) []verdict {
 			return broken("", strings.Join(dead, "; "), fmt.Sprintf("on that node: ping %s; ls -l /etc/psw-ha/bmc; a firewall between them? IPMI is UDP port 623", p.Address))
 		}
 		if len(alive) == 0 {
-			return skip("", "no other node could be asked to try it")
+			return skip("", "no other node has tried it")
 		}
 		return pass("", "reached from %s", joined(alive))
 	})

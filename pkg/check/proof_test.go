@@ -156,17 +156,20 @@ func TestANodeThatDidNotTryIsUnknown(t *testing.T) {
 	}
 }
 
-// A BMC that nobody could ask is not reached, and tells nothing of its node: neither is PASS.
+// A BMC that nobody has asked is not reached, and tells nothing of its node: neither is PASS.
+// Nor is it unreachable when an agent, or the coordinator, was restarted before it answered.
 func TestABMCThatNobodyAskedIsNotReached(t *testing.T) {
-	s := healthy()
-	for k := range s.Proofs[0].Results {
-		r := &s.Proofs[0].Results[k]
-		r.Asked, r.Answered, r.Power, r.Fault = time.Time{}, time.Time{}, nil, "its agent is not connected"
-	}
-	verdict := check.Judge(s, ha.CheckRequest{Profile: check.Production})
-	for code, want := range map[ha.Code]ha.Status{check.FenceNotTested: ha.Unknown, check.FenceUnreachable: ha.Skip, check.BMCPowerUnknown: ha.Skip} {
-		if f, _ := find(verdict, code, "node1"); f.Status != want {
-			t.Errorf("%s is %s, want %s: %s", code, f.Status, want, f.Evidence)
+	for fault, asked := range map[string]time.Time{"its agent is not connected": {}, "the coordinator was restarted meanwhile": noon.Add(-3 * time.Hour)} {
+		s := healthy()
+		for k := range s.Proofs[0].Results {
+			r := &s.Proofs[0].Results[k]
+			r.Asked, r.Answered, r.Power, r.Fault = asked, time.Time{}, nil, fault
+		}
+		verdict := check.Judge(s, ha.CheckRequest{Profile: check.Production})
+		for code, want := range map[ha.Code]ha.Status{check.FenceNotTested: ha.Unknown, check.FenceUnreachable: ha.Skip, check.BMCPowerUnknown: ha.Skip} {
+			if f, _ := find(verdict, code, "node1"); f.Status != want {
+				t.Errorf("%s: %s is %s, want %s: %s", fault, code, f.Status, want, f.Evidence)
+			}
 		}
 	}
 }
