@@ -21,8 +21,10 @@ const (
 	// hookMax is how long the hook for the core apps may take: it installs what the whole
 	// house runs on.
 	hookMax = 30 * time.Minute
-	// hookComplaintMax is how much of what it complains of is kept.
-	hookComplaintMax = 1 << 10
+	// hookWordsMax is how much of the end of what it says and complains of is kept.
+	hookWordsMax = 1 << 10
+	// hookUnchanged is the last line a hook prints that found nothing to do.
+	hookUnchanged = "unchanged"
 )
 
 // hooks are the hooks that run, by operation. They do not outlive this process; one that was
@@ -87,7 +89,7 @@ func (c *Coordinator) runHook(ctx context.Context, op ha.Operation, deed ha.RunH
 	go func() {
 		defer c.soon()
 		defer c.hooks.end(op.ID)
-		why := execHook(ctx, c.config.BootstrapHook, event)
+		unchanged, why := execHook(ctx, c.config.BootstrapHook, event)
 		var e *ha.Event
 		if why != "" {
 			c.log.Error("the hook for the core apps failed", "operation", op.ID, "hook", c.config.BootstrapHook, "reason", why)
@@ -100,6 +102,8 @@ func (c *Coordinator) runHook(ctx context.Context, op ha.Operation, deed ha.RunH
 				case st.Command != deed.Command() || st.State != ha.StepDoing:
 				case why != "":
 					st.Note = why
+				case unchanged:
+					st.State, st.Answered, st.Ended = ha.StepUnchanged, time.Now(), time.Now()
 				default:
 					st.Answered = time.Now()
 				}
@@ -112,26 +116,42 @@ func (c *Coordinator) runHook(ctx context.Context, op ha.Operation, deed ha.RunH
 	return nil
 }
 
-// execHook runs the hook and says why it failed; "" if it did not.
-func execHook(ctx context.Context, path string, event []byte) string {
+// execHook runs the hook and says why it failed, "" if it did not, and whether it had
+// nothing to do.
+func execHook(ctx context.Context, path string, event []byte) (unchanged bool, why string) {
 	ctx, cancel := context.WithTimeout(ctx, hookMax)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Stdin = bytes.NewReader(append(event, '\n'))
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	cmd.WaitDelay = 5 * time.Second
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
+	var said, complaint tail
+	cmd.Stdout, cmd.Stderr = &said, &complaint
 	err := cmd.Run()
 	switch {
 	case err == nil:
-		return ""
+		lines := strings.Split(said.String(), "\n")
+		return strings.TrimSpace(lines[len(lines)-1]) == hookUnchanged, ""
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Sprintf("%s did not end within %s", path, hookMax)
+		return false, fmt.Sprintf("%s did not end within %s", path, hookMax)
 	}
-	text := fmt.Sprintf("%s: %v", path, err)
-	if out := strings.TrimSpace(complaint.String()); out != "" {
-		text += ": " + strings.ReplaceAll(out[max(0, len(out)-hookComplaintMax):], "\n", "; ")
+	why = fmt.Sprintf("%s: %v", path, err)
+	if out := complaint.String(); out != "" {
+		why += ": " + strings.ReplaceAll(out, "\n", "; ")
 	}
-	return strings.ToValidUTF8(text, "")
+	return false, why
 }
+
+// tail keeps the end of what is written to it: a hook may talk for half an hour.
+type tail struct{ end []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.end = append(t.end, p...)
+	if over := len(t.end) - hookWordsMax; over > 0 {
+		t.end = append(t.end[:0], t.end[over:]...)
+	}
+	return len(p), nil
+}
+
+// String is what was kept, without the space around it and what is not UTF-8.
+func (t *tail) String() string { return strings.ToValidUTF8(strings.TrimSpace(string(t.end)), "") }

@@ -122,7 +122,7 @@ func (j *journey) keep(key string) {
 
 func (j *journey) done(key string) bool {
 	st, ok := j.o.Step(key)
-	return ok && st.State == ha.StepDone
+	return ok && (st.State == ha.StepDone || st.State == ha.StepUnchanged)
 }
 
 // absent are the targets that are to be protected and have no guest, in words; "" if there

@@ -77,7 +77,7 @@ func (j *journey) step(l leg) {
 	switch {
 	case l.reached, l.word && answered && st.Note == "" && st.State == ha.StepDoing:
 		j.seen(j.o, l.key)
-	case l.word && st.State == ha.StepDone:
+	case l.word && (st.State == ha.StepDone || st.State == ha.StepUnchanged):
 	case j.failed != "" && !l.always:
 		j.end(st, ha.StepSkipped, "because of "+j.failed)
 	case j.pending:

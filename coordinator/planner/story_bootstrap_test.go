@@ -158,6 +158,34 @@ func TestABootstrapRegistersWhatItsCoreAppsBring(t *testing.T) {
 	}
 }
 
+// On a project that is as declared, with core apps that find nothing to do, a bootstrap ends
+// with every line unchanged.
+func TestABootstrapThatChangesNothingSaysSo(t *testing.T) {
+	hook := Aside{Hook: true}
+	s := withTarget(stored(), true)
+	for _, list := range newWorld(s).registration().deeds {
+		for _, d := range list {
+			switch a := d.action.(type) {
+			case ha.AddResource:
+				s.Inventory.Resources = append(s.Inventory.Resources, a.Resource)
+			case ha.PutRule:
+				s.Inventory.Rules = append(s.Inventory.Rules, a.Rule)
+			}
+		}
+	}
+	o := bootstrapped(s, hook, 1)
+	stepOf(&o, "core apps").State = ha.StepUnchanged // as the hook's last line says
+	next, p := Operate(o, s, hook)
+	if next.Outcome != ha.OperationDone || len(p.Actions) > 0 {
+		t.Fatalf("%s: %s; %v", next.Outcome, next.Reason, p.Actions)
+	}
+	for _, st := range next.Steps {
+		if st.State != ha.StepUnchanged {
+			t.Errorf("%s is %s", st.Key, st.State)
+		}
+	}
+}
+
 // While the core apps are deployed, which takes half an hour, a node's agent is silent for a
 // moment, and a check cannot look. What was reached long ago is not lost by that; it is when
 // it stays away.

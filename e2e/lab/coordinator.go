@@ -44,7 +44,7 @@ func (l *Lab) startCoordinator(ctx context.Context) error {
 	)
 	if l.options.PSWLab != "" {
 		hook := l.dir("core-apps")
-		if err := os.WriteFile(hook, fmt.Appendf(nil, "#!/bin/sh\nexec '%s' --dir '%s' deploy\n", l.options.PSWLab, l.options.Dir), 0o700); err != nil { //nolint:gosec // it is to be run
+		if err := os.WriteFile(hook, fmt.Appendf(nil, hookScript, l.options.PSWLab, l.options.Dir, nothingToDeploy), 0o700); err != nil { //nolint:gosec // it is to be run
 			return fmt.Errorf("cannot write the hook for the core apps: %w", err)
 		}
 		env = append(env, "PSW_HA_BOOTSTRAP_HOOK="+hook)

@@ -18,6 +18,16 @@ func (l *Lab) reload() (ha.Policy, error) {
 	return p.Policy, nil
 }
 
+// nothingToDeploy is what psw-lab deploy says when there is nothing to create.
+const nothingToDeploy = "every target exists"
+
+// hookScript deploys as the hook of psw bootstrap: psw-lab, the lab's folder, nothingToDeploy.
+const hookScript = `#!/bin/sh
+said=$('%s' --dir '%s' deploy) || exit
+echo "$said"
+test "$said" != '%s' || echo unchanged
+`
+
 // Deploy creates the targets of the project that do not exist yet, as PSW does after a
 // bootstrap: running on their preferred nodes, their disks on the shared storage, and not
 // under HA. It returns the names of those it made.
@@ -53,7 +63,7 @@ func deploy(l *Lab, args []string) (string, error) {
 	case err != nil:
 		return "", err
 	case len(made) == 0:
-		return "every target exists", nil
+		return nothingToDeploy, nil
 	}
 	return "created " + strings.Join(made, ", "), nil
 }
