@@ -87,6 +87,9 @@ func TestAgentsFormACluster(t *testing.T) {
 		r.done("node1", let)
 		r.done("node1", let) // twice is once
 		text := r.authorized()
+		if by := (ha.RevokeJoin{On: "node1", Node: "node2"}).Command(); !strings.Contains(by, "ends in psw-ha-join-node2 ") {
+			r.t.Errorf("whoever takes it back by hand is told %q", by)
+		}
 		if n := strings.Count(text, "psw-ha-join-node2"); n != 1 {
 			r.t.Errorf("node2 is let in by %d lines:\n%s", n, text)
 		}

@@ -26,9 +26,6 @@ const (
 	knownHosts     = "root/.ssh/known_hosts"
 )
 
-// mark begins the comment of a line of ours in authorized_keys; the node's name follows.
-const mark = "psw-ha-join-"
-
 // A writer is a host on which those two files can be written. A recorded one is none.
 type writer interface {
 	WriteFile(name string, data []byte, perm fs.FileMode) error
@@ -56,8 +53,8 @@ func admitted(have []string, node ha.NodeName, keys []string, from []netip.Addr,
 	}
 	lines := slices.DeleteFunc(have, func(line string) bool { return isMarked(line, node) })
 	for _, key := range keys {
-		lines = append(lines, fmt.Sprintf(`restrict,from="%s",expiry-time="%s" %s %s%s`,
-			strings.Join(addrs, ","), until.UTC().Format("20060102150405Z"), key, mark, node))
+		lines = append(lines, fmt.Sprintf(`restrict,from="%s",expiry-time="%s" %s %s`,
+			strings.Join(addrs, ","), until.UTC().Format("20060102150405Z"), key, ha.JoinMark(node)))
 	}
 	return lines
 }
@@ -147,7 +144,7 @@ func (a *Agent) lines(name string) ([]string, error) {
 }
 
 func isMarked(line string, node ha.NodeName) bool {
-	return strings.HasSuffix(line, " "+mark+string(node))
+	return strings.HasSuffix(line, " "+ha.JoinMark(node))
 }
 
 // keyOf is the key of a line of authorized_keys, "TYPE BASE64", as sshd(8) finds it: at the

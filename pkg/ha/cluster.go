@@ -127,8 +127,12 @@ func (a JoinCluster) Command() string {
 
 // Command says where it is done.
 func (a RevokeJoin) Command() string {
-	return fmt.Sprintf("# /etc/pve/priv/authorized_keys: the line marked psw-ha: join %s", a.Node)
+	return "# remove the line that ends in " + JoinMark(a.Node) + " from /etc/pve/priv/authorized_keys"
 }
+
+// JoinMark is the comment of a line of authorized_keys that lets a node in to join: by it the
+// line is found again, and by nothing else.
+func JoinMark(node NodeName) string { return "psw-ha-join-" + string(node) }
 
 // Command is the stock command.
 func (a SetupQDevice) Command() string { return "pvecm qdevice setup " + a.Host }
