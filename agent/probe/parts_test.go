@@ -184,5 +184,9 @@ func TestSoftdogThatIsToldNotToReset(t *testing.T) {
 		if got := lookAt(t, host).Watchdog.SoftNoboot; got != tt.want {
 			t.Errorf("%s with %q and %s: %t, want %t", tt.file, tt.text, tt.loaded, got, tt.want)
 		}
+		copied, _ := recordAgain(t, host)
+		if got := lookAt(t, copied).Watchdog.SoftNoboot; got != tt.want {
+			t.Errorf("%s with %q and %s: its recording shows %t, want %t", tt.file, tt.text, tt.loaded, got, tt.want)
+		}
 	}
 }

@@ -28,6 +28,17 @@ func sameReport(t *testing.T, name string, want, got ha.Report) {
 	}
 }
 
+// recordAgain records a machine, and reads that recording.
+func recordAgain(t *testing.T, host *Recording) (read *Recording, text []byte) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { text = record(t.Context(), host, host.Node).Bytes() })
+	read, err := ParseRecording(text)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", host.Node, err, text)
+	}
+	return read, text
+}
+
 // TestRecordingOfAHostIsThatHost records every machine of testdata once more: a recording
 // gives the same report as the machine, and recording it again changes nothing.
 func TestRecordingOfAHostIsThatHost(t *testing.T) {
@@ -38,13 +49,7 @@ func TestRecordingOfAHostIsThatHost(t *testing.T) {
 	for _, file := range names {
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
 		original := load(t, name)
-		var copied *Recording
-		synctest.Test(t, func(t *testing.T) { copied = record(t.Context(), original, original.Node) })
-		text := copied.Bytes()
-		read, err := ParseRecording(text)
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, text)
-		}
+		read, text := recordAgain(t, original)
 		sameReport(t, name, lookAt(t, original), lookAt(t, read))
 		if diff := cmp.Diff(string(text), string(read.Bytes())); diff != "" {
 			t.Errorf("%s: read and written again (-want +got):\n%s", name, diff)

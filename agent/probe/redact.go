@@ -79,7 +79,7 @@ var redactLines = map[string]func(line string) string{
 	"proc/self/mountinfo":        redactMount,
 	"proc/stat":                  redactStat,
 	"proc/modules":               firstWord,
-	"proc/cmdline":               keepWords("systemd.watchdog_"),
+	"proc/cmdline":               keepWords("systemd.watchdog_", "softdog.soft_noboot="),
 	"proc/cpuinfo":               keepKeys(":", "processor", "vendor_id", "model name", "microcode", "flags", "Features"),
 	"etc/pve/storage.cfg":        keepSettings(storageSettings...),
 	"etc/pve/replication.cfg":    keepSettings("target", "schedule", "disable"),

@@ -16,10 +16,12 @@ func keepKeys(separator string, keys ...string) func(string) string {
 	}
 }
 
-// keepWords keeps the words of a line that begin with a prefix.
-func keepWords(prefix string) func(string) string {
+// keepWords keeps the words of a line that begin with one of the prefixes.
+func keepWords(prefixes ...string) func(string) string {
 	return func(line string) string {
-		words := slices.DeleteFunc(strings.Fields(line), func(w string) bool { return !strings.HasPrefix(w, prefix) })
+		words := slices.DeleteFunc(strings.Fields(line), func(w string) bool {
+			return !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(w, p) })
+		})
 		return strings.Join(words, " ")
 	}
 }
@@ -79,11 +81,15 @@ func redactManagerLine(line string) string {
 	return keepKeys("=", "RuntimeWatchdogSec", "WatchdogDevice")(line)
 }
 
-// redactModprobeLine keeps which watchdogs are blacklisted.
+// redactModprobeLine keeps which watchdogs are blacklisted, and whether softdog is told not to
+// reset.
 func redactModprobeLine(line string) string {
 	f := strings.Fields(line)
-	if len(f) == 2 && f[0] == "blacklist" && isWatchdogModule(f[1]) {
+	switch {
+	case len(f) == 2 && f[0] == "blacklist" && isWatchdogModule(f[1]):
 		return line
+	case len(f) > 2 && f[0] == "options" && f[1] == "softdog":
+		return "options softdog " + keepWords("soft_noboot=")(line)
 	}
 	return ""
 }
