@@ -23,25 +23,12 @@ const (
 )
 
 // bootstrap is cluster, shared storage, registration and the hook for core apps, in this
-// order. unready are the checks that forbid registration, which is asked when its turn
-// has come; hook says whether there is one.
+// order. Whether HA is ready is asked when the turn of registration has come.
 func (w *world) bootstrap(o ha.Operation, a Aside) (ha.Operation, ha.Plan) {
 	if dead, ended := w.deadJoin(o); ended {
 		return dead, ha.Plan{}
 	}
 	return w.walk(o, w.clusterGates(), func(j *journey) { j.bootstrap(a) })
-}
-
-// Aside is what an operation needs to know that is in no snapshot.
-type Aside struct {
-	// Unready are the checks that forbid that targets are put under HA.
-	Unready []ha.Blocker
-	// Accepted are those that the operator accepts by their code.
-	Accepted []ha.Blocker
-	// Hook: the coordinator is configured with a command that deploys the core apps.
-	Hook bool
-	// HookRuns: it is running now. What was asked for and neither runs nor ended was cut off.
-	HookRuns bool
 }
 
 // PreviewBootstrap is how everything would go, and what forbids its beginning.
@@ -158,7 +145,7 @@ func (j *journey) ready(key, text string, a Aside) {
 	}
 	j.step(l)
 	st, _ := j.o.Step(l.key)
-	if !l.reached && l.fail == "" && len(unready) > 0 && j.doingNothing(l.key) && j.At.Sub(st.Asked) > readinessSettle {
+	if !l.reached && l.fail == "" && len(unready) > 0 && j.waitedFor(l.key) && j.At.Sub(st.Asked) > readinessSettle {
 		j.plan.Waits = append(j.plan.Waits, eachCode(unready)...)
 	}
 }
@@ -198,8 +185,8 @@ func acceptedBy(who string, accepted []ha.Blocker) string {
 	return fmt.Sprintf("%s accepts %s", cmp.Or(who, "somebody"), strings.Join(parts, ", "))
 }
 
-// doingNothing reports whether a leg is being waited for.
-func (j *journey) doingNothing(key string) bool {
+// waitedFor reports whether a leg is being waited for.
+func (j *journey) waitedFor(key string) bool {
 	st, ok := j.o.Step(key)
 	return ok && st.State == ha.StepDoing
 }

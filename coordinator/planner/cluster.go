@@ -83,13 +83,13 @@ func (j *journey) cluster() {
 		l.wait, l.fix = g[0].Reason, g[0].Fix
 	}
 	j.step(l)
-	j.device1(len(j.joiners()) > 0)
+	j.dropDevice(len(j.joiners()) > 0)
 	for _, n := range c.Nodes {
 		if n != first || !j.Inventory.Cluster.Standalone && !l.reached {
 			j.join(n, first)
 		}
 	}
-	j.device2()
+	j.setUpDevice()
 	if len(c.Nodes) == 2 && c.QDevice == nil {
 		j.notice("two nodes without a QDevice: when one fails the other has no quorum, and nothing is started again; declare cluster.qdevice")
 	}
@@ -191,9 +191,9 @@ func (w *world) device() string {
 	return ""
 }
 
-// device1 removes a QDevice that must not be there while the number of nodes changes, or
+// dropDevice removes a QDevice that must not be there while the number of nodes changes, or
 // that is another than the declared one.
-func (j *journey) device1(changes bool) {
+func (j *journey) dropDevice(changes bool) {
 	have := j.device()
 	_, begun := j.o.Step("qdevice remove")
 	if !begun && (have == "" || !changes && !j.otherDevice()) {
@@ -213,9 +213,9 @@ func (w *world) otherDevice() bool {
 	return want != nil && have != "" && have != "?" && have != want.Host
 }
 
-// device2 sets the declared QDevice up, where Proxmox supports one: with an even number of
+// setUpDevice sets the declared QDevice up, where Proxmox supports one: with an even number of
 // nodes.
-func (j *journey) device2() {
+func (j *journey) setUpDevice() {
 	want := j.Policy.Cluster.QDevice
 	if want == nil {
 		return

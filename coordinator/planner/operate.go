@@ -6,6 +6,18 @@ import (
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
 
+// Aside is what an operation needs to know that is in no snapshot.
+type Aside struct {
+	// Unready are the checks that forbid that targets are put under HA.
+	Unready []ha.Blocker
+	// Accepted are those that the operator accepts by their code.
+	Accepted []ha.Blocker
+	// Hook: the coordinator is configured with a command that deploys the core apps.
+	Hook bool
+	// HookRuns: it is running now. What was asked for and neither runs nor ended was cut off.
+	HookRuns bool
+}
+
 // Operate is one step of an operation: from what is seen, what is known beside that, and the
 // operation as it is stored, the operation as it is to be stored before anything is done, and
 // what to do now. It is pure. An operation that has ended is returned as it is.

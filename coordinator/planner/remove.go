@@ -174,7 +174,7 @@ func (j *journey) remove() {
 	j.step(off)
 	j.step(leg{key: "delnode " + string(n), text: fmt.Sprintf("remove %s from the cluster", n), reached: !listed,
 		action: ha.RemoveClusterNode{On: on, Node: n}, patience: delnodePatience})
-	j.device2()
+	j.setUpDevice()
 	st, _ := j.o.Step("delnode " + string(n))
 	if touched := !st.Asked.IsZero() || j.removed(n); !touched && (!listed || j.o.ID != "") {
 		return // it was no member, or nothing was done to it
