@@ -79,7 +79,7 @@ func parseBMC(r io.Reader, file string, address netip.Addr) (bmc, error) {
 		}
 	}
 	switch {
-	case !probe.BMCUser.Matches(b.user) || strings.HasPrefix(b.user, "-"):
+	case !probe.BMCUser.Matches(b.user):
 		return b, fmt.Errorf("%s names no user of the BMC: want a line `user NAME` after the password", b.file)
 	case b.address != address:
 		return b, fmt.Errorf("%s is not for the BMC at %s: want a line `address %s` in it, if it is", b.file, address, address)

@@ -18,7 +18,7 @@ import (
 // A join goes over SSH, and all that this takes is public: the joining node's key is let in
 // on the other side, limited to its own addresses and to minutes, and the other side's host
 // key is made known to it. These two files are all an agent ever writes outside its own
-// folder.
+// folder, but for what it tries on shared storage.
 const (
 	// authorizedKeys is the cluster's, which root's own file links to. Beside a member that
 	// stands alone it is there as well.

@@ -20,8 +20,8 @@ var (
 	// HostName is a host's name or address. What could be an option is none.
 	HostName = Form{1, 254, "", ".:-", ""}
 	// BMCUser is what an agent takes for the name of a BMC's user. IPMI allows 16 characters
-	// (IPMI 2.0, 22.28).
-	BMCUser = Form{1, 16, "._@-", "._@-", "._@-"}
+	// (IPMI 2.0, 22.28). What could be an option is none.
+	BMCUser = Form{1, 16, "._@", "._@-", "._@-"}
 	// fileName is the name of a file that needs no quoting and is not hidden.
 	fileName = Form{1, 64, "", "._-", "._-"}
 	// deviceName is a path below /dev, without the slash that begins it.

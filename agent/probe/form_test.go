@@ -22,7 +22,7 @@ func TestFormsAreTheseExpressions(t *testing.T) {
 		{"node", matches(NodeName), `^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`, "", 63},
 		{"cluster", matches(ClusterName), `^[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?$`, "", 15},
 		{"host", matches(HostName), `^[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$`, "", 254},
-		{"user of a BMC", matches(BMCUser), `^[A-Za-z0-9._@-]{1,16}$`, "", 16},
+		{"user of a BMC", matches(BMCUser), `^[A-Za-z0-9._@][A-Za-z0-9._@-]{0,15}$`, "", 16},
 		{"secret of a BMC", BMCSecret, `^bmc/[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`, "bmc/", 68},
 		{"disk of SBD", isSBDDevice, `^/dev/[A-Za-z0-9_+:=@-][A-Za-z0-9_+:=@./-]*$`, "/dev/", 60},
 		{"nonce", ProofNonce, `^[a-z0-9]{16,64}$`, "", 64},

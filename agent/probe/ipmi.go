@@ -22,7 +22,7 @@ func allowedIPMI(args []string) bool {
 	}
 	address, err := netip.ParseAddr(args[7])
 	user, file, command := args[9], args[11], args[14]
-	return err == nil && BMCUser.Matches(user) && user[0] != '-' &&
+	return err == nil && BMCUser.Matches(user) &&
 		path.IsAbs(file) && path.Clean(file) == file && fileName.Matches(path.Base(file)) &&
 		(command == "status" || command == "off") && slices.Equal(args, IPMIArguments(address, user, file, command))
 }
