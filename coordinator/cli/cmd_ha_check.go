@@ -109,7 +109,11 @@ func (a *app) check(ctx context.Context, r ha.CheckRequest, wait time.Duration, 
 func (a *app) proveFirst(ctx context.Context, op *rpc.Operator, policy *ha.Policy) error {
 	for _, kind := range []ha.ProofKind{ha.ProofStorage, ha.ProofFence} {
 		a.talk("trying first: %s", triedFirst[kind])
-		if err := op.Prove(ctx, ha.ProofRequest{Kind: kind, Policy: policy}, func([]ha.Proof) error { return nil }); err != nil {
+		err := op.Prove(ctx, ha.ProofRequest{Kind: kind, Policy: policy}, func([]ha.Proof) error { return nil })
+		switch {
+		case ha.KindOf(err) == ha.NotReady: // nobody is there to try it, which the checks call unknown
+			a.warn("WARN: not tried: %v", err)
+		case err != nil:
 			return err
 		}
 	}

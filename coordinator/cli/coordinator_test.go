@@ -37,6 +37,7 @@ type world struct {
 	pace             time.Duration
 	journal          []ha.Event
 	proofs           []ha.Proof
+	untried          error // why nothing can be tried
 	// now is what Maintenances answers before anything was asked for.
 	now []ha.MaintenanceView
 	// refuse is the answer to StartMaintenance and EndMaintenance.
