@@ -59,27 +59,9 @@ func linesOf(text string, sid ha.SID) []string {
 	return lines[max(0, len(lines)-journalLines):]
 }
 
-// withoutCommandLine leaves of a command in a message, "command '…' failed: exit code 1", its
-// program and how it ended: the command line of a virtual machine holds all of it, passwords of
-// remote disks included. Arguments in it are quoted with the same sign and a long line may be
-// cut, so that only "failed: " tells where it is over.
-func withoutCommandLine(line string) string {
-	before, command, found := strings.Cut(line, "command '")
-	if !found {
-		return line
-	}
-	program, _, _ := strings.Cut(command, " ")
-	program, _, _ = strings.Cut(program, "'")
-	end := ""
-	if k := strings.LastIndex(command, "failed: "); k >= 0 {
-		end = " " + command[k:]
-	}
-	return before + "command '" + program + " …'" + end
-}
-
 // legibleLine cuts a line of a journal to what may be shown to anybody.
 func legibleLine(line string) string {
-	line = withoutCommandLine(strings.TrimSpace(line))
+	line = ha.WithoutCommandLine(strings.TrimSpace(line))
 	line = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\uFFFD' {
 			return ' '

@@ -40,23 +40,6 @@ func TestTheLRMsLinesAreReportedOfWhatFailed(t *testing.T) {
 	}
 }
 
-// Of a command nothing but its program and its end is shown, however its arguments are quoted and
-// wherever the line was cut.
-func TestACommandLineIsNotShown(t *testing.T) {
-	for line, want := range map[string]string{
-		"start failed: command '/usr/bin/kvm -id 101' failed: got timeout":                           "start failed: command '/usr/bin/kvm …' failed: got timeout",
-		"command 'kvm -a 'b,secret' -c 'd' failed: exit code 1":                                      "command 'kvm …' failed: exit code 1",
-		"command '/usr/bin/kvm -id 101 -name 'web' -drive file=secret":                               "command '/usr/bin/kvm …'",
-		"command '/usr/bin/kvm -a secret' failed: open3: exec of kvm -a secret failed: No such file": "command '/usr/bin/kvm …' failed: No such file",
-		"command '":                      "command ' …'",
-		"unable to start service vm:101": "unable to start service vm:101",
-	} {
-		if got := legibleLine(line); got != want {
-			t.Errorf("%q is shown as %q, want %q", line, got, want)
-		}
-	}
-}
-
 // Where nothing failed no process is started for it.
 func TestTheJournalIsLeftAloneWhereNothingFailed(t *testing.T) {
 	for _, name := range []string{"busy.pve1", "cluster-02-healthy-3-ha-vms.pve1"} {

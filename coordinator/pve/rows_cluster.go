@@ -287,7 +287,7 @@ func tasks(rows []clusterTaskRow) []ha.Task {
 	for _, r := range rows {
 		out = append(out, ha.Task{
 			UPID: string(r.UPID), Node: ha.NodeName(r.Node), Type: string(r.Type), ID: string(r.ID),
-			Started: r.Started.Time, Ended: r.Ended.Time, Status: string(r.Status),
+			Started: r.Started.Time, Ended: r.Ended.Time, Status: ha.WithoutCommandLine(string(r.Status)),
 		})
 	}
 	slices.SortFunc(out, func(a, b ha.Task) int {

@@ -96,13 +96,15 @@ func (c *Client) taskEnd(ctx context.Context, what string, task UPID, exit strin
 	if exit == "OK" || warnings.MatchString(exit) {
 		return nil
 	}
-	failed := &TaskError{UPID: task, Status: exit}
+	failed := &TaskError{UPID: task, Status: ha.WithoutCommandLine(exit)}
 	if exit == "" {
 		failed.Status = "it stopped without an exit status"
 	}
 	// The log is a courtesy to the reader of the error; without it the error stands.
 	if lines, err := c.taskLog(ctx, task); err == nil {
-		failed.Log = lines[max(0, len(lines)-taskTail):]
+		for _, line := range lines[max(0, len(lines)-taskTail):] {
+			failed.Log = append(failed.Log, ha.WithoutCommandLine(line))
+		}
 	} else {
 		c.log.Debug("task log not readable", "upid", task.String(), "error", err)
 	}

@@ -79,6 +79,20 @@ func TestWaitTaskSentence(t *testing.T) {
 	}
 }
 
+// A virtual machine's command line holds the passwords of its remote disks: it is neither in an
+// error nor in what is kept of a task.
+func TestATasksCommandLineIsNotTold(t *testing.T) {
+	const exit = "start failed: command '/usr/bin/kvm -id 201 -name 'web,debug-threads=on' -drive 'file=iscsi://user%hunter2@10.0.0.9/lun'' failed: exit code 1"
+	const told = "start failed: command '/usr/bin/kvm …' failed: exit code 1"
+	err := ours(t, taskd(t, time.Now(), exit)).WaitTask(t.Context(), migrateTask)
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), told) {
+		t.Errorf("the error is %v", err)
+	}
+	if kept := tasks([]clusterTaskRow{{UPID: migrateTask, Status: exit}}); kept[0].Status != told {
+		t.Errorf("%q is kept", kept[0].Status)
+	}
+}
+
 // pveproxy restarts in the middle: 595, 596, broken connections for half a minute.
 func TestWaitTaskToleratesTransients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
