@@ -30,9 +30,10 @@ type kernelThreads struct {
 }
 
 const (
-	// heldMax is how many processes' files are kept open. On a machine with more the others
-	// cost what they did before.
-	heldMax = 1000
+	// heldMax is how many processes' files are kept open: half of the 1024 that a process may
+	// have where nobody allows it more. On a machine with more processes the others cost what
+	// they did before.
+	heldMax = 512
 	// nameMax is room for what /proc/PID/comm holds: sixteen bytes.
 	nameMax = 64
 )
