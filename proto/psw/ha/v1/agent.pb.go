@@ -1076,8 +1076,10 @@ func (x *JoinCluster) GetLinks() []string {
 // RevokeJoin takes back what AuthorizeJoin allowed.
 type RevokeJoin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	On    string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
-	Node  string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// A member of the cluster.
+	On string `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	// The node that was let in.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	// The node is a member by now: its key stays, as every member's does.
 	Joined        bool `protobuf:"varint,3,opt,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1137,9 +1139,11 @@ func (x *RevokeJoin) GetJoined() bool {
 
 // SetupQDevice gives the cluster a QDevice.
 type SetupQDevice struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	On            string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
-	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member that sets it up.
+	On string `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	// The QDevice's name or address.
+	Host          string `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1190,8 +1194,9 @@ func (x *SetupQDevice) GetHost() string {
 
 // RemoveQDevice takes the cluster's QDevice away.
 type RemoveQDevice struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	On            string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member that removes it.
+	On            string `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1235,9 +1240,10 @@ func (x *RemoveQDevice) GetOn() string {
 
 // RemoveClusterNode takes a node that is off for good out of the cluster.
 type RemoveClusterNode struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	On            string                 `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
-	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member that removes it, and the node that goes.
+	On            string `protobuf:"bytes,1,opt,name=on,proto3" json:"on,omitempty"`
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

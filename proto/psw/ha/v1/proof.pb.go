@@ -325,15 +325,18 @@ func (x *CutPowerResponse) GetTook() *durationpb.Duration {
 
 // Proof is what came of trying something on several nodes.
 type Proof struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Kind    string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// storage or fence.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The storage, or the node whose BMC it is.
 	Subject string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	Began   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=began,proto3" json:"began,omitempty"`
 	// Absent while it is under way.
-	Ended  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended,proto3" json:"ended,omitempty"`
-	By     string                 `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
-	Reason string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	// A storage's.
+	Ended *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Who asked for it; empty: the coordinator by itself. And why.
+	By     string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// A storage's: where it is mounted, the word, and the node that wrote it.
 	Path   string `protobuf:"bytes,7,opt,name=path,proto3" json:"path,omitempty"`
 	Nonce  string `protobuf:"bytes,8,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	Writer string `protobuf:"bytes,9,opt,name=writer,proto3" json:"writer,omitempty"`
@@ -453,8 +456,9 @@ func (x *Proof) GetResults() []*ProofResult {
 
 // ProofResult is what one node met.
 type ProofResult struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Node     string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// When it was asked, and when it answered; absent: not yet.
 	Asked    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=asked,proto3" json:"asked,omitempty"`
 	Answered *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=answered,proto3" json:"answered,omitempty"`
 	// Why there is no answer.
@@ -539,20 +543,27 @@ func (x *ProofResult) GetPower() *PowerSight {
 
 // StorageSight is what a node saw of a storage.
 type StorageSight struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seen          bool                   `protobuf:"varint,1,opt,name=seen,proto3" json:"seen,omitempty"`
-	Written       bool                   `protobuf:"varint,2,opt,name=written,proto3" json:"written,omitempty"`
-	ReadFault     string                 `protobuf:"bytes,3,opt,name=read_fault,json=readFault,proto3" json:"read_fault,omitempty"`
-	WriteFault    string                 `protobuf:"bytes,4,opt,name=write_fault,json=writeFault,proto3" json:"write_fault,omitempty"`
-	Lock          string                 `protobuf:"bytes,5,opt,name=lock,proto3" json:"lock,omitempty"`
-	MountPoint    string                 `protobuf:"bytes,6,opt,name=mount_point,json=mountPoint,proto3" json:"mount_point,omitempty"`
-	Source        string                 `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
-	FsType        string                 `protobuf:"bytes,8,opt,name=fs_type,json=fsType,proto3" json:"fs_type,omitempty"`
-	ReadOnly      bool                   `protobuf:"varint,9,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
-	Fsid          string                 `protobuf:"bytes,10,opt,name=fsid,proto3" json:"fsid,omitempty"`
-	File          uint64                 `protobuf:"varint,11,opt,name=file,proto3" json:"file,omitempty"`
-	Squashed      bool                   `protobuf:"varint,12,opt,name=squashed,proto3" json:"squashed,omitempty"`
-	Took          *durationpb.Duration   `protobuf:"bytes,13,opt,name=took,proto3" json:"took,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The word that was looked for was there, and whole.
+	Seen bool `protobuf:"varint,1,opt,name=seen,proto3" json:"seen,omitempty"`
+	// The node could create, write, flush and remove a file of its own.
+	Written bool `protobuf:"varint,2,opt,name=written,proto3" json:"written,omitempty"`
+	// The system's own words on what did not work.
+	ReadFault  string `protobuf:"bytes,3,opt,name=read_fault,json=readFault,proto3" json:"read_fault,omitempty"`
+	WriteFault string `protobuf:"bytes,4,opt,name=write_fault,json=writeFault,proto3" json:"write_fault,omitempty"`
+	// given, held or none; empty: it was not asked for.
+	Lock string `protobuf:"bytes,5,opt,name=lock,proto3" json:"lock,omitempty"`
+	// The mount that the path lies in: the root file system where nothing is mounted on it.
+	MountPoint string `protobuf:"bytes,6,opt,name=mount_point,json=mountPoint,proto3" json:"mount_point,omitempty"`
+	Source     string `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
+	FsType     string `protobuf:"bytes,8,opt,name=fs_type,json=fsType,proto3" json:"fs_type,omitempty"`
+	ReadOnly   bool   `protobuf:"varint,9,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	// The file system's own id, and the number of the word's file in it; empty and 0 if unknown.
+	Fsid string `protobuf:"bytes,10,opt,name=fsid,proto3" json:"fsid,omitempty"`
+	File uint64 `protobuf:"varint,11,opt,name=file,proto3" json:"file,omitempty"`
+	// A file that root made belongs to somebody else.
+	Squashed      bool                 `protobuf:"varint,12,opt,name=squashed,proto3" json:"squashed,omitempty"`
+	Took          *durationpb.Duration `protobuf:"bytes,13,opt,name=took,proto3" json:"took,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,10 +691,12 @@ func (x *StorageSight) GetTook() *durationpb.Duration {
 
 // PowerSight is a BMC's answer.
 type PowerSight struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	Said          string                 `protobuf:"bytes,2,opt,name=said,proto3" json:"said,omitempty"`
-	Took          *durationpb.Duration   `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// on, off or unknown.
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// What it said, where the state is unknown.
+	Said          string               `protobuf:"bytes,2,opt,name=said,proto3" json:"said,omitempty"`
+	Took          *durationpb.Duration `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
