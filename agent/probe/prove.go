@@ -142,7 +142,8 @@ func (p *prover) write() {
 	p.sight.Seen, p.sight.Written = true, true
 }
 
-// prepare makes the folder and removes words that were left behind.
+// prepare makes the folder and removes words that were left behind. Those of this proof stay,
+// however old they look: the server's clock may be behind.
 func (p *prover) prepare() error {
 	if err := os.Mkdir(p.dir(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -154,7 +155,10 @@ func (p *prover) prepare() error {
 	}
 	entries, _ := os.ReadDir(p.dir()) // leftovers do no harm
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), "proof-") && info.Mode().IsRegular() && time.Since(info.ModTime()) > leftoverMin {
+		if !strings.HasPrefix(e.Name(), "proof-") || strings.HasPrefix(e.Name(), "proof-"+p.nonce) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > leftoverMin {
 			_ = os.Remove(filepath.Join(p.dir(), e.Name()))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/casaeureka/psw-ha/pkg/ha"
 )
@@ -71,5 +72,30 @@ func TestAWordThatIsNotWholeIsNotSeen(t *testing.T) {
 	}
 	if s := prove(t, dir, "read", false); s.Seen || !strings.Contains(s.ReadFault, "not what the other node wrote") {
 		t.Errorf("met %+v", s)
+	}
+}
+
+// The server's clock may be hours behind: to the nodes what was just written there looks like
+// left over from long ago. The first who reads it leaves it for the others all the same.
+func TestAWordOnAServerWhoseClockIsBehind(t *testing.T) {
+	dir := t.TempDir()
+	prove(t, dir, "write", false)
+	folder := filepath.Join(dir, WriteFolder)
+	if err := os.WriteFile(filepath.Join(folder, "proof-ponmlkjihgfedcba"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	behind := time.Now().Add(-3 * time.Hour)
+	for _, name := range []string{"proof-abcdefghijklmnop", "proof-ponmlkjihgfedcba"} {
+		if err := os.Chtimes(filepath.Join(folder, name), behind, behind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, reader := range []string{"first", "second"} {
+		if s := prove(t, dir, "read", false); !s.Seen || !s.Written {
+			t.Errorf("the %s reader met %+v", reader, s)
+		}
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 1 {
+		t.Errorf("%v is there, want this proof's word and nobody else's", left)
 	}
 }
