@@ -63,7 +63,7 @@ func TestABMCThatOneNodeCannotReachIsFound(t *testing.T) {
 	r.says(r.proves(3, "ha", "fence-test"), "FAIL: node1 -> node3:", "1 of 6 cells do not answer.")
 	r.says(r.proves(3, "ha", "check", "--prove", "--profile", "production", "--only", "FENCE_UNREACHABLE"), "node1 -> node3:", "[FENCE_UNREACHABLE]")
 
-	r.lab.Cluster.HealBMC("node3", "node1")
+	r.tell("heal-bmc", "node3", "node1")
 	r.says(r.proves(0, "ha", "fence-test"), "6 of 6 cells answer")
 	for _, node := range r.lab.Cluster.Nodes() {
 		if !r.lab.Cluster.Up(node) {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/casaeureka/psw-ha/e2e/pvesim"
 )
 
 // A lab is told what to break over a socket in its folder, so that an operator can do it
@@ -48,7 +50,8 @@ var Commands = []Command{
 	{"unmask-storage", "[NODE…]", "mount it again", func(l *Lab, a []string) (string, error) {
 		return onNodes(l, a, "the storage is mounted", func(names ...string) { l.Cluster.UnmaskStorage(storageID, names...) })
 	}},
-	{"cut-bmc", "NODE [FROM…]", "make a node's BMC unreachable, from these nodes or from all", cutBMC},
+	{"cut-bmc", "NODE [FROM…]", "make a node's BMC unreachable, from these nodes or from all", onBMC("is out of reach", (*pvesim.Cluster).CutBMC)},
+	{"heal-bmc", "NODE [FROM…]", "let it be reached again", onBMC("can be reached", (*pvesim.Cluster).HealBMC)},
 	{"partition", "A,B/C", "cut the cluster network between groups of nodes", partition},
 	{"heal", "", "join the cluster network again", func(l *Lab, a []string) (string, error) {
 		l.Cluster.Heal()
@@ -84,11 +87,21 @@ var Commands = []Command{
 	{"truth", "", "what really runs where, whatever the API says", truth},
 }
 
-func cutBMC(l *Lab, args []string) (string, error) {
-	if len(args) == 0 {
-		return "", errors.New("want the node whose BMC it is: " + strings.Join(l.Cluster.Nodes(), ", "))
+// onBMC does something to the BMC of the first node that is named, as the others see it.
+func onBMC(done string, do func(c *pvesim.Cluster, bmc string, from ...string)) func(*Lab, []string) (string, error) {
+	return func(l *Lab, args []string) (string, error) {
+		if len(args) == 0 {
+			return "", errors.New("want the node whose BMC it is: " + strings.Join(l.Cluster.Nodes(), ", "))
+		}
+		if _, err := onNodes(l, args, "", func(...string) { do(l.Cluster, args[0], args[1:]...) }); err != nil {
+			return "", err
+		}
+		said := fmt.Sprintf("the BMC of %s %s", args[0], done)
+		if len(args) > 1 {
+			said += " from " + strings.Join(args[1:], ", ")
+		}
+		return said, nil
 	}
-	return onNodes(l, args, "the BMC is out of reach", func(names ...string) { l.Cluster.CutBMC(names[0], names[1:]...) })
 }
 
 func onNode(l *Lab, args []string, done string, do func(string)) (string, error) {
