@@ -226,12 +226,30 @@ func (j *journey) register(final bool) {
 		}
 	}
 	if j.o.Cancelling || j.late(*j.o) {
-		part.Steps = slices.DeleteFunc(slices.Clone(j.o.Steps), mine)
+		j.unasked(part.Steps)
 	} else {
 		j.plan.Actions = append(j.plan.Actions, p.Actions...)
 	}
 	for _, st := range part.Steps {
 		*stepOf(j.o, st.Key) = st
 		j.after(&st)
+	}
+}
+
+// unasked makes steps of a registration as if nothing had been asked for in this tick. What
+// was asked for before is under way no more: Proxmox takes such a change at once, so that it
+// was made, and the step is over, or it was not.
+func (j *journey) unasked(steps []ha.OperationStep) {
+	for k := range steps {
+		st := &steps[k]
+		if st.State.Over() {
+			continue
+		}
+		if was, ok := j.o.Step(st.Key); ok {
+			*st = was
+		} else {
+			*st = ha.OperationStep{Key: st.Key, Text: st.Text, Command: st.Command}
+		}
+		st.State = ha.StepTodo
 	}
 }

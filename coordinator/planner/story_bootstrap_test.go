@@ -158,6 +158,35 @@ func TestABootstrapRegistersWhatItsCoreAppsBring(t *testing.T) {
 	}
 }
 
+// A bootstrap is given up just after it asked for registrations. It ends, whether Proxmox made
+// them or somebody undid them at once: nobody is going to ask again.
+func TestABootstrapGivenUpWhileItRegistersEnds(t *testing.T) {
+	hook := Aside{Hook: true}
+	s := withTarget(stored(), true)
+	for name, made := range map[string]bool{"it was made": true, "it was undone": false} {
+		t.Run(name, func(t *testing.T) {
+			s := s
+			o, p := Operate(ha.Operation{Kind: ha.OperationBootstrap, By: "anna", Policy: s.Policy}, s, hook)
+			if len(p.Actions) != 1 {
+				t.Fatalf("it was to ask for one registration: %v", p.Actions)
+			}
+			if made {
+				s.Inventory.Resources = append(slices.Clone(s.Inventory.Resources), p.Actions[0].(ha.AddResource).Resource)
+			}
+			o.Cancelling = true
+			next, p := Operate(o, s, hook)
+			if next.Outcome != ha.OperationCancelled || len(p.Actions) > 0 {
+				t.Errorf("%q, still asking for %v: %+v", next.Outcome, p.Actions, next.Steps)
+			}
+			for _, st := range next.Steps {
+				if want := map[bool]ha.StepState{true: ha.StepDone, false: ha.StepSkipped}[made]; st.Tries > 0 && st.State != want {
+					t.Errorf("%s is %s, want %s", st.Key, st.State, want)
+				}
+			}
+		})
+	}
+}
+
 // On a project that is as declared, with core apps that find nothing to do, a bootstrap ends
 // with every line unchanged.
 func TestABootstrapThatChangesNothingSaysSo(t *testing.T) {
