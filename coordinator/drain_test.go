@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,6 +67,40 @@ func TestANodeIsDrainedAndComesBack(t *testing.T) {
 		}
 		if strings.Contains(w.log.String(), tokenSecret) {
 			t.Error("the log holds the token's secret")
+		}
+	})
+}
+
+// A node is being emptied, and somebody brings home what belongs on another one, of which a
+// guest is on the first: at one instant both would have it moved, to two places. It is moved
+// once, and then again if it is not home.
+func TestAGuestIsMovedForOneMaintenanceAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, home()).settled()
+		policy := homePolicy()
+		policy.Targets[1].Node = "node2" // media runs on node1
+		drain, err := w.c.StartMaintenance(t.Context(), ha.MaintenanceRequest{Node: "node1", By: "anna", Policy: policy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		home, err := w.c.EndMaintenance(t.Context(), ha.MaintenanceRequest{Node: "node2", By: "bert"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := func(id string) bool {
+			return slices.ContainsFunc(w.store.Maintenances(), func(m ha.Maintenance) bool {
+				_, open := m.OpenMove(ha.MustSID("vm:101"))
+				return m.ID == id && open
+			})
+		}
+		for range 60 {
+			w.step()
+			if open(drain.ID) && open(home.ID) {
+				t.Fatalf("media is moved for both at once\n%s", w.story(0))
+			}
+		}
+		if at := w.runs("vm:101"); at != "node2" {
+			t.Errorf("media is on %q, want node2\n%s", at, w.story(0))
 		}
 	})
 }

@@ -249,6 +249,10 @@ func (w *world) begin(m *ha.Maintenance, p *ha.Plan, d departure, placed map[ha.
 		p.Wait(sid.String(), "a %s task is at work on it since %s", t.Type, t.Started.Format(time.TimeOnly))
 		return false
 	}
+	if other := w.movedFor(m, sid); other != "" {
+		p.Wait(sid.String(), "it is being moved for %s", other)
+		return false
+	}
 	to := placed[sid]
 	if reason := why[sid]; reason != "" {
 		p.Block(sid.String(), reason, placeFix(sid, reason))

@@ -37,6 +37,27 @@ func (w *world) settle(m *ha.Maintenance) {
 	}
 }
 
+// movedFor says for what other maintenance or operation than m a guest, or one that moves
+// along with it, is being moved; "" if for none. Two can be open at once, and one snapshot
+// tells both that the guest is at rest where it does not belong.
+func (w *world) movedFor(m *ha.Maintenance, sid ha.SID) string {
+	with := w.together(sid)
+	open := func(list []ha.Move) bool {
+		return slices.ContainsFunc(list, func(mv ha.Move) bool { return mv.Open() && slices.Contains(with, mv.SID) })
+	}
+	for _, o := range w.Maintenances {
+		if o.ID != m.ID && !o.Phase.Closed() && open(o.Moves) {
+			return "the maintenance of " + string(o.Node)
+		}
+	}
+	for _, o := range w.Operations {
+		if o.ID != m.ID && !o.Closed() && open(o.Moves) {
+			return "psw " + o.Kind.Command()
+		}
+	}
+	return ""
+}
+
 // settleMoves is settle for moves, whoever asked for them.
 func (w *world) settleMoves(list []ha.Move) {
 	for k := range list {

@@ -78,7 +78,7 @@ func (w *world) awayFrom(node ha.NodeName) []arrival {
 
 // standIn is a maintenance that carries an operation's moves, for what is written for both.
 func standIn(o ha.Operation, node ha.NodeName) ha.Maintenance {
-	return ha.Maintenance{Node: node, Phase: ha.Restoring, Moves: o.Moves,
+	return ha.Maintenance{ID: o.ID, Node: node, Phase: ha.Restoring, Moves: o.Moves,
 		Options: ha.MaintenanceOptions{AllowOvercommit: o.Options.AllowOvercommit, Deadline: o.Options.Deadline}}
 }
 

@@ -291,6 +291,10 @@ func (w *world) bringHome(h homecoming, p *ha.Plan, busy int) bool {
 		if _, open := m.OpenMove(sid); open {
 			continue
 		}
+		if other := w.movedFor(m, sid); other != "" {
+			p.Wait(sid.String(), "it is being moved for %s", other)
+			continue
+		}
 		if a.start {
 			if busy < w.slots() && w.askStart(m, p, sid) {
 				busy++
