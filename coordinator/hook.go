@@ -55,9 +55,21 @@ func (h *hooks) runs(operation string) bool {
 	return h.running[operation]
 }
 
+// busy reports whether a hook of another operation runs: that one has ended meanwhile.
+func (h *hooks) busy(operation string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for other := range h.running {
+		if other != operation {
+			return true
+		}
+	}
+	return false
+}
+
 // aside is what an operation needs to know beside the snapshot.
 func (c *Coordinator) aside(o ha.Operation, s ha.Snapshot) planner.Aside {
-	a := planner.Aside{Hook: c.config.BootstrapHook != "", HookRuns: c.hooks.runs(o.ID)}
+	a := planner.Aside{Hook: c.config.BootstrapHook != "", HookRuns: c.hooks.runs(o.ID), HookBusy: c.hooks.busy(o.ID)}
 	if o.Kind == ha.OperationBootstrap {
 		a.Unready, a.Accepted = check.Blockers(s, nil, o.Options.Accept)
 		a.Unready = withoutAbsent(a.Unready)

@@ -215,6 +215,9 @@ func (c *Coordinator) Prove(ctx context.Context, r ha.ProofRequest, fn func([]ha
 	subjects := r.Subjects
 	if len(subjects) == 0 {
 		subjects = planner.ProofSubjects(r.Kind, s)
+		if why := s.Inventory.Unread("storages"); why != "" && r.Kind == ha.ProofStorage {
+			return ha.Errorf(ha.Unavailable, "the storages could not be read: %s", why)
+		}
 	}
 	var proofs []ha.Proof
 	for _, subject := range slices.Compact(slices.Sorted(slices.Values(subjects))) {

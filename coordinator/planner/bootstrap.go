@@ -71,6 +71,9 @@ func (j *journey) apps(a Aside) {
 	if !a.Hook {
 		l.skip = "no hook is configured: PSW deploys them itself (PSW_HA_BOOTSTRAP_HOOK in the coordinator's configuration)"
 	}
+	if a.HookBusy {
+		l.wait = "the command for the core apps of an earlier bootstrap is still at work; two at once would be in each other's way"
+	}
 	if !a.HookRuns {
 		l.patience = time.Nanosecond
 	}

@@ -16,6 +16,8 @@ type Aside struct {
 	Hook bool
 	// HookRuns: it is running now. What was asked for and neither runs nor ended was cut off.
 	HookRuns bool
+	// HookBusy: it runs for an earlier operation, which ended without it.
+	HookBusy bool
 }
 
 // Operate is one step of an operation: from what is seen, what is known beside that, and the

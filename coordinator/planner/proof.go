@@ -35,6 +35,9 @@ func NewProof(kind ha.ProofKind, subject string, s ha.Snapshot) (ha.Proof, error
 	switch kind {
 	case ha.ProofStorage:
 		st, ok := s.Inventory.Storage(subject)
+		if why := s.Inventory.Unread("storages"); !ok && why != "" {
+			return p, ha.Errorf(ha.Unavailable, "the storages could not be read: %s", why)
+		}
 		if !ok {
 			return p, ha.Errorf(ha.NotFound, "Proxmox has no storage %q; it has %s", subject, listed(s.Inventory.Storages, func(s ha.Storage) string { return s.Name }))
 		}
@@ -164,7 +167,7 @@ func whyProve(kind ha.ProofKind, subject string, s ha.Snapshot) string {
 		switch {
 		case !asked || then.Asked.IsZero():
 			return fmt.Sprintf("%s can be asked now", r.Node)
-		case kind == ha.ProofStorage && then.Storage == nil && age >= silenceRetry:
+		case then.Storage == nil && then.Power == nil && age >= silenceRetry:
 			return fmt.Sprintf("%s told nothing the last time", r.Node)
 		case kind == ha.ProofStorage && then.Storage != nil && mountChanged(*then.Storage, report, last.Path):
 			return fmt.Sprintf("what is mounted on %s of %s has changed", last.Path, r.Node)
@@ -190,13 +193,7 @@ func mountChanged(then ha.StorageSight, now ha.Report, at string) bool {
 }
 
 func succeeded(p ha.Proof) bool {
-	for _, r := range p.Results {
-		if r.Storage != nil && r.Storage.Seen && r.Storage.Written || r.Power != nil && r.Power.State != ha.PowerUnknown {
-			continue
-		}
-		return false
-	}
-	return true
+	return !slices.ContainsFunc(p.Results, func(r ha.ProofResult) bool { return p.Wrong(r) != "" })
 }
 
 // NodeOrder is a deed for the agent of a node.

@@ -1,6 +1,7 @@
 package planner_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +125,42 @@ func TestWhatWasGivenUpIsRemovedToo(t *testing.T) {
 	p, asked := run(t, newStorageProof(t, storageWorld()), map[ha.NodeName]ha.OrderResult{"node1": late, "node2": late, "node3": late}, everybody)
 	if p.Writer != "" || len(asked) != 6 {
 		t.Errorf("writer %q after %v, want nobody, and three removals", p.Writer, asked)
+	}
+}
+
+// Storages that could not be read are not gone.
+func TestAStorageThatCouldNotBeReadIsNotCalledMissing(t *testing.T) {
+	s := storageWorld()
+	s.Inventory.Storages, s.Inventory.Failures = nil, []string{"storages: 595 No route to host"}
+	_, err := planner.NewProof(ha.ProofStorage, "psw", s)
+	if ha.KindOf(err) != ha.Unavailable || !strings.Contains(err.Error(), "could not be read: 595 No route to host") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A BMC of which a node told nothing, because the coordinator was restarted meanwhile, is
+// asked again soon; one that answered is not.
+func TestACutShortTrialOfABMCIsSoonRepeated(t *testing.T) {
+	s := storageWorld()
+	s.Inventory.Storages = nil
+	s.Policy.Hosts = []ha.Host{{Name: "node1", BMC: &ha.BMC{Address: netip.MustParseAddr("10.0.0.101")}}}
+	p, err := planner.NewProof(ha.ProofFence, "node1", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range p.Results {
+		p.Results[k].Asked, p.Results[k].Answered = proofNoon, proofNoon
+		p.Results[k].Power = &ha.PowerSight{State: ha.PowerOn}
+	}
+	p.Ended = proofNoon.Add(-2 * time.Minute)
+	s.Proofs = []ha.Proof{p}
+	if due := planner.DueProofs(s); len(due) != 0 {
+		t.Errorf("due although everybody answered: %+v", due)
+	}
+	s.Proofs[0].Results[0].Answered, s.Proofs[0].Results[0].Power = time.Time{}, nil
+	s.Proofs[0].Results[0].Fault = "the coordinator was restarted meanwhile"
+	if due := planner.DueProofs(s); len(due) != 1 || !strings.Contains(due[0].Reason, "told nothing") {
+		t.Errorf("not due although one node told nothing: %+v", due)
 	}
 }
 

@@ -187,6 +187,19 @@ func TestABootstrapGivenUpWhileItRegistersEnds(t *testing.T) {
 	}
 }
 
+// A bootstrap failed while its core apps were deployed, which goes on. The next one waits for
+// the end of that, and says so.
+func TestTwoDeploymentsOfCoreAppsAreNotAtWorkAtOnce(t *testing.T) {
+	s := withTarget(stored(), false)
+	o, p := Operate(ha.Operation{Kind: ha.OperationBootstrap, By: "anna", Policy: s.Policy}, s, Aside{Hook: true, HookBusy: true})
+	if len(p.Actions) > 0 || !slices.ContainsFunc(p.Waits, func(x ha.Wait) bool { return strings.Contains(x.Reason, "earlier bootstrap is still at work") }) {
+		t.Fatalf("%v; %v", p.Actions, p.Waits)
+	}
+	if _, p = Operate(o, s, Aside{Hook: true}); len(p.Actions) != 1 {
+		t.Errorf("the earlier one has ended, and nothing is begun: %v, %v", p.Actions, p.Waits)
+	}
+}
+
 // On a project that is as declared, with core apps that find nothing to do, a bootstrap ends
 // with every line unchanged.
 func TestABootstrapThatChangesNothingSaysSo(t *testing.T) {
