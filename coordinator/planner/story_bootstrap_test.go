@@ -207,11 +207,11 @@ func TestABootstrapThatChangesNothingSaysSo(t *testing.T) {
 	s := withTarget(stored(), true)
 	for _, list := range newWorld(s).registration().deeds {
 		for _, d := range list {
-			switch a := d.action.(type) {
-			case ha.AddResource:
-				s.Inventory.Resources = append(s.Inventory.Resources, a.Resource)
-			case ha.PutRule:
-				s.Inventory.Rules = append(s.Inventory.Rules, a.Rule)
+			if add, ok := d.action.(ha.AddResource); ok {
+				s.Inventory.Resources = append(s.Inventory.Resources, add.Resource)
+			}
+			if put, ok := d.action.(ha.PutRule); ok {
+				s.Inventory.Rules = append(s.Inventory.Rules, put.Rule)
 			}
 		}
 	}
