@@ -133,6 +133,10 @@ func TestStatusChanges(t *testing.T) {
 	now.Nodes[1].Online, now.Nodes[1].HAState, now.Nodes[1].ReportAge = false, "unknown", -1
 	now.Nodes[0].Phase = ha.Drained
 	now.Targets[1].Node, now.Targets[1].State = "node2", "started"
+	open := func(id string, kind ha.OperationKind, target string) []ha.OperationView {
+		return []ha.OperationView{{Operation: ha.Operation{ID: id, Kind: kind, Target: target}}}
+	}
+	old.Operations, now.Operations = open("1", ha.OperationRecover, "media"), open("2", ha.OperationApply, "")
 	now.Warnings = []string{"could not read: storage status of node2"}
 	golden(t, "status_changes", text(statusChanges(old, now)))
 }

@@ -54,7 +54,7 @@ func openOperationLines(st style, v ha.OperationView) []string {
 	if o.Cancelling {
 		word = "being given up"
 	}
-	line := fmt.Sprintf("%s  %s, asked for at %s", strings.TrimSpace(o.Kind.Command()+" "+o.Subject()), word, stamp(o.RequestedAt))
+	line := fmt.Sprintf("%s  %s, asked for at %s", operationName(v), word, stamp(o.RequestedAt))
 	if o.By != "" {
 		line += " by " + o.By
 	}
@@ -65,6 +65,10 @@ func openOperationLines(st style, v ha.OperationView) []string {
 		}
 	}
 	return lines
+}
+
+func operationName(v ha.OperationView) string {
+	return v.Operation.Kind.Command() + " " + v.Operation.Subject()
 }
 
 func warningLines(st style, text string) []string {
@@ -317,6 +321,19 @@ func statusChanges(old, now ha.ClusterStatus) []string {
 		was, _ := findBy(old.Targets, func(o ha.TargetStatus) bool { return o.Name == g.Name })
 		change(g.Name+": node", string(was.Node), string(g.Node))
 		change(g.Name+": state", targetState(style{}, was), targetState(style{}, g))
+	}
+	same := func(a ha.OperationView) func(ha.OperationView) bool {
+		return func(b ha.OperationView) bool { return a.Operation.ID == b.Operation.ID }
+	}
+	for _, v := range old.Operations {
+		if _, open := findBy(now.Operations, same(v)); !open {
+			say("%s: over", operationName(v))
+		}
+	}
+	for _, v := range now.Operations {
+		if _, known := findBy(old.Operations, same(v)); !known {
+			say("%s: under way", operationName(v))
+		}
 	}
 	for _, w := range now.Warnings {
 		if _, known := findBy(old.Warnings, func(o string) bool { return o == w }); !known {
