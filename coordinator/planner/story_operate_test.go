@@ -151,3 +151,20 @@ func (st *story) shows() string {
 	}
 	return b.String()
 }
+
+// A container that is brought home is down for the way, and its start waits for a storage that
+// hangs. Its room is kept for it until that is over: nobody else is asked to go there instead.
+func TestAGuestThatIsDownForItsWayKeepsItsRoom(t *testing.T) {
+	s := threeNodes(3)
+	sid := ha.MustSID("ct:100")
+	s.Inventory.Guests = []ha.Guest{{SID: sid, Name: "core", Node: "node2", Status: "stopped", MemoryMax: 8 << 30}}
+	mv := ha.Move{SID: sid, Method: ha.MethodRestart, From: "node3", To: "node2", Asked: s.At, Gone: s.At}
+	s.Maintenances = []ha.Maintenance{{ID: "m", Node: "node2", Phase: ha.Restoring, Moves: []ha.Move{mv}}}
+	if got := newWorld(s).nodes["node2"].assigned; got != 8<<30 {
+		t.Errorf("node2 keeps %d MiB for it, want 8192", got>>20)
+	}
+	s.Maintenances[0].Moves[0].Failed = "its start failed"
+	if got := newWorld(s).nodes["node2"].assigned; got != 0 {
+		t.Errorf("it stays stopped, and node2 keeps %d MiB for it", got>>20)
+	}
+}

@@ -26,6 +26,8 @@ type world struct {
 	processOn map[ha.SID][]process
 	// incoming counts the guests on their way to a node, by guest.
 	incoming map[ha.SID]ha.NodeName
+	// restarting are those of them that are stopped, moved and started.
+	restarting map[ha.SID]bool
 	// managed are the resources the HA manager manages, configs the configurations asked
 	// for so far, fresh the reports that may be acted upon.
 	managed map[ha.SID]ha.Resource
@@ -60,6 +62,7 @@ func newWorld(s ha.Snapshot) *world {
 		targetOf:   make(map[ha.SID]ha.Target),
 		processOn:  make(map[ha.SID][]process),
 		incoming:   make(map[ha.SID]ha.NodeName),
+		restarting: make(map[ha.SID]bool),
 		managed:    make(map[ha.SID]ha.Resource, len(s.Inventory.Resources)),
 		configs:    make(map[ha.SID]ha.GuestConfig),
 		fresh:      make(map[ha.NodeName]*ha.Report, len(s.Reports)),
@@ -126,19 +129,19 @@ func (w *world) matchTargets() {
 // fillRooms counts every running guest where it is, and every moving one also where it
 // goes: during a live migration both sides hold its memory.
 func (w *world) fillRooms() {
-	for _, m := range w.Maintenances {
-		for _, mv := range m.Moves {
+	moving := func(moves []ha.Move) {
+		for _, mv := range moves {
 			if mv.Open() && mv.To != "" {
 				w.incoming[mv.SID] = mv.To
+				w.restarting[mv.SID] = mv.Method == ha.MethodRestart
 			}
 		}
 	}
+	for _, m := range w.Maintenances {
+		moving(m.Moves)
+	}
 	for _, o := range w.Operations {
-		for _, mv := range o.Moves {
-			if mv.Open() && mv.To != "" {
-				w.incoming[mv.SID] = mv.To
-			}
-		}
+		moving(o.Moves)
 	}
 	for _, svc := range w.Inventory.HA.Services {
 		if svc.Moving() && svc.Target != "" {
@@ -203,9 +206,10 @@ func (w *world) running(g ha.Guest) bool {
 }
 
 // holdsMemory tells whether a guest has to be given its memory where it is: it runs, or
-// the HA manager is to have it running and will start it at any moment.
+// the HA manager is to have it running and will start it at any moment, or it is down only
+// for its way to another node, at the end of which it is started.
 func (w *world) holdsMemory(g ha.Guest) bool {
-	if w.running(g) {
+	if w.running(g) || w.restarting[g.SID] {
 		return true
 	}
 	r, managed := w.resource(g.SID)
