@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,7 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The kernel, asked directly, says of this machine what ip says.
+// The kernel, asked directly, says of this machine what Go's own library finds, and, where it
+// is installed, what ip says.
 func TestAddressesAreThoseThatIPPrints(t *testing.T) {
 	host := Local(LocalOptions{}).(*localHost)
 	asked, err := host.interfaceAddresses()
@@ -22,9 +25,12 @@ func TestAddressesAreThoseThatIPPrints(t *testing.T) {
 	if !slices.Contains(asked["lo"], "127.0.0.1/8") {
 		t.Errorf("the loopback has %q", asked["lo"])
 	}
+	if diff := cmp.Diff(found(t), asked); diff != "" {
+		t.Errorf("-net +kernel\n%s", diff)
+	}
 	out, err := host.Run(t.Context(), "ip", "-j", "addr")
 	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("apt install iproute2")
+		return
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +47,29 @@ func TestAddressesAreThoseThatIPPrints(t *testing.T) {
 	if diff := cmp.Diff(printed, asked); diff != "" {
 		t.Errorf("-ip +kernel\n%s", diff)
 	}
+}
+
+// found are the addresses of this machine's interfaces by package net.
+func found(t *testing.T) map[string][]string {
+	t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := map[string][]string{}
+	for _, i := range interfaces {
+		list, err := i.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range list {
+			if p := netip.MustParsePrefix(a.String()); !ofGuest(i.Name) && !p.Addr().IsLinkLocalUnicast() {
+				addresses[i.Name] = append(addresses[i.Name], p.String())
+			}
+		}
+		slices.Sort(addresses[i.Name])
+	}
+	return addresses
 }
 
 // A host with another's files or commands has another's addresses.
