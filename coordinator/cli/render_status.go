@@ -72,9 +72,7 @@ func operationName(v ha.OperationView) string {
 }
 
 func warningLines(st style, text string) []string {
-	lines := sentence("WARN: ", text)
-	lines[0] = st.warn("WARN:") + lines[0][len("WARN:"):]
-	return lines
+	return sentence(st.warn("WARN:")+" ", text)
 }
 
 func quorumLine(st style, s ha.ClusterStatus) string {

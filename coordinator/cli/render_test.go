@@ -111,11 +111,12 @@ func TestColoursOnlyDecorate(t *testing.T) {
 	}
 	colour, plain := style{on: true}, style{}
 	pairs := map[string][2][]string{
-		"status":   {statusLines(plain, clusterStatus(), true), statusLines(colour, clusterStatus(), true)},
-		"check":    {checkLines(plain, readiness(), false, true), checkLines(colour, readiness(), false, true)},
-		"plan":     {planLines(plain, planView(), false), planLines(colour, planView(), false)},
-		"preview":  {previewLines(plain, "Drain of", blockedPreview(), true), previewLines(colour, "Drain of", blockedPreview(), true)},
-		"progress": {progressLines(plain, drainingView(), at("14:01:12"), 2), progressLines(colour, drainingView(), at("14:01:12"), 2)},
+		"status":    {statusLines(plain, clusterStatus(), true), statusLines(colour, clusterStatus(), true)},
+		"check":     {checkLines(plain, readiness(), false, true), checkLines(colour, readiness(), false, true)},
+		"plan":      {planLines(plain, planView(), false), planLines(colour, planView(), false)},
+		"preview":   {previewLines(plain, "Drain of", blockedPreview(), true), previewLines(colour, "Drain of", blockedPreview(), true)},
+		"operation": {openOperationLines(plain, recovering()), openOperationLines(colour, recovering())},
+		"progress":  {progressLines(plain, drainingView(), at("14:01:12"), 2), progressLines(colour, drainingView(), at("14:01:12"), 2)},
 	}
 	for name, p := range pairs {
 		if got := strip(text(p[1])); got != text(p[0]) {

@@ -114,7 +114,7 @@ func wrap(text string, limit int) []string {
 		switch {
 		case line == "":
 			line = word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= limit:
+		case width(line)+1+width(word) <= limit:
 			line += " " + word
 		default:
 			lines = append(lines, line)
