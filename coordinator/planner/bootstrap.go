@@ -63,8 +63,12 @@ func (j *journey) bootstrap(a Aside) {
 	}
 }
 
+// appsListed is how long guests that were just made are looked for: Proxmox lists their names
+// when pvestatd has next told them, every ten seconds, and we read after that.
+const appsListed = 20 * time.Second
+
 // apps is the leg of the hook. What it made is looked at in a reading that began after it
-// had ended.
+// had ended, and for a while if something is missing then.
 func (j *journey) apps(a Aside) {
 	l := leg{key: coreApps, text: "deploy the core apps", word: true, patience: hookPatience, tries: 2,
 		action: ha.RunHook{Project: j.Policy.Project, Nodes: j.Policy.Cluster.Nodes, Storage: storageName}}
@@ -77,7 +81,9 @@ func (j *journey) apps(a Aside) {
 	if !a.HookRuns {
 		l.patience = time.Nanosecond
 	}
-	if st, _ := j.o.Step(coreApps); st.State == ha.StepDoing && st.Answered.After(st.Asked) && !j.Inventory.At.After(st.Answered) {
+	st, _ := j.o.Step(coreApps)
+	unseen := !j.Inventory.At.After(st.Answered) || j.absent() != "" && j.At.Sub(st.Answered) < appsListed
+	if st.State == ha.StepDoing && st.Answered.After(st.Asked) && unseen {
 		j.keep(coreApps)
 		j.plan.Wait(coreApps, "deployed; looking at what they brought")
 		return

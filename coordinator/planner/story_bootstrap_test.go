@@ -158,6 +158,35 @@ func TestABootstrapRegistersWhatItsCoreAppsBring(t *testing.T) {
 	}
 }
 
+// Proxmox lists a new guest by its name some seconds after it was made. It is waited for, and
+// not left out; one that never comes is, after a while.
+func TestABootstrapWaitsForItsNewGuestsToBeListed(t *testing.T) {
+	hook := Aside{Hook: true}
+	s := withTarget(stored(), false)
+	o := bootstrapped(s, hook, 1)
+	step := func(o ha.Operation, with bool, after time.Duration) ha.Operation {
+		now := withTarget(stored(), with)
+		now.At = now.At.Add(time.Minute + after)
+		now.Inventory.At = now.At
+		for k := range now.Reports {
+			now.Reports[k].Received = now.At
+		}
+		o, _ = Operate(o, now, hook)
+		return o
+	}
+	stepOf(&o, "core apps").Answered = s.At.Add(time.Minute)
+	o = step(o, false, 5*time.Second)
+	if st, _ := o.Step("core apps"); o.Closed() || st.State != ha.StepDoing {
+		t.Fatalf("%s, the core apps are %s: the guest was not waited for", o.Outcome, st.State)
+	}
+	if listed := step(o, true, 12*time.Second); listed.Closed() || len(listed.LeftOut()) > 0 {
+		t.Errorf("%s, left out %v", listed.Outcome, listed.LeftOut())
+	}
+	if never := step(o, false, 21*time.Second); len(never.LeftOut()) != 1 {
+		t.Errorf("it goes on waiting: %+v", never.Steps)
+	}
+}
+
 // A bootstrap is given up just after it asked for registrations. It ends, whether Proxmox made
 // them or somebody undid them at once: nobody is going to ask again.
 func TestABootstrapGivenUpWhileItRegistersEnds(t *testing.T) {
